@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How long a caller is willing to wait, and how it changes its mind.
+
+#pragma once
+
+#include <optional>
+#include <stop_token>
+
+#include "base/clock.h"
+
+namespace quayfs {
+
+/// Passed by const reference into everything that can block on the network. A blocking call returns
+/// kCancelled soon after `cancel` is requested, and kTimedOut soon after `deadline` (by the steady
+/// clock) has passed.
+struct CallOptions {
+  std::stop_token cancel;
+  std::optional<SteadyTime> deadline;
+};
+
+}  // namespace quayfs

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+# One library per room of the house. A new source file is picked up by its place; a new arrow between rooms is a DEPS entry
+# here, visible in review.
+
+# quayfs_room(NAME DEPS targets... [DEFINITIONS ...] [EXCLUDE regexes...]): a static library of every .cc below the current
+# folder, seen as "room/header.h". A room without sources is an interface library.
+function(quayfs_room NAME)
+  cmake_parse_arguments(ARG "" "" "DEPS;DEFINITIONS;EXCLUDE" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  foreach(pattern ${ARG_EXCLUDE})
+    list(FILTER sources EXCLUDE REGEX "${pattern}")
+  endforeach()
+  if(NOT sources)
+    add_library(${NAME} INTERFACE)
+    set(scope INTERFACE)
+  else()
+    add_library(${NAME} STATIC ${sources})
+    set(scope PUBLIC)
+  endif()
+  target_include_directories(${NAME} ${scope} ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${NAME} ${scope} ${ARG_DEPS} Threads::Threads)
+  if(ARG_DEFINITIONS)
+    target_compile_definitions(${NAME} ${scope} ${ARG_DEFINITIONS})
+  endif()
+
+  # Headers stand alone: each is compiled by itself, once.
+  file(GLOB_RECURSE headers CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.h)
+  foreach(pattern ${ARG_EXCLUDE})
+    list(FILTER headers EXCLUDE REGEX "${pattern}")
+  endforeach()
+  set(checks "")
+  foreach(header ${headers})
+    file(RELATIVE_PATH relative ${PROJECT_SOURCE_DIR} ${header})
+    string(MAKE_C_IDENTIFIER ${relative} id)
+    set(stub ${CMAKE_CURRENT_BINARY_DIR}/header_checks/${id}.cc)
+    file(GENERATE OUTPUT ${stub} CONTENT "#include \"${relative}\"\n")
+    list(APPEND checks ${stub})
+  endforeach()
+  if(checks)
+    add_library(${NAME}_headers OBJECT EXCLUDE_FROM_ALL ${checks})
+    target_include_directories(${NAME}_headers PRIVATE ${PROJECT_SOURCE_DIR})
+    target_link_libraries(${NAME}_headers PRIVATE ${ARG_DEPS} Threads::Threads)
+    if(NOT TARGET header_checks)
+      add_custom_target(header_checks)
+    endif()
+    add_dependencies(header_checks ${NAME}_headers)
+  endif()
+endfunction()

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+# quayfs_test(NAME DEPS targets...): one gtest program of every *_test.cc below the current folder, and one ctest entry for it.
+# One entry per program, not per case: start-up cost is paid once, and `--gtest_filter` still picks a case by hand.
+function(quayfs_test NAME)
+  cmake_parse_arguments(ARG "" "TIMEOUT;DIR" "DEPS;ARGS" ${ARGN})
+  if(NOT ARG_DIR)
+    set(ARG_DIR ${CMAKE_CURRENT_SOURCE_DIR})
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${ARG_DIR}/*.cc)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(${NAME} ${sources})
+  target_include_directories(${NAME} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${NAME} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
+  add_test(NAME ${NAME} COMMAND ${NAME} ${ARG_ARGS})
+  set_tests_properties(${NAME} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+endfunction()
