@@ -13,14 +13,13 @@
 #   TOOL_PREFIX    keys of the objects below TOOL_DIR begin with this
 #   S3_ENDPOINT, S3_BUCKET, S3_ACCESS_KEY, S3_SECRET_KEY
 #                  how another client reaches the same bucket; S3_ENDPOINT is empty if it is not an S3 server
-#   LOCAL_BUCKET   the bucket's folder, for provider "local"
 #
 # A test prints one line per check and ends with status 0; checks that failed are in TOOL_RESULTS.
 
 TOOL=${0##*/}
 TOOL=${TOOL%.sh}
 : "${TOOL_DIR:?}" "${TOOL_SCRATCH:?}"
-: "${TOOL_LONG:=}" "${TOOL_RESULTS:=/dev/null}" "${TOOL_MOUNT:=}" "${S3_ENDPOINT:=}" "${LOCAL_BUCKET:=}" "${TOOL_PREFIX:=}"
+: "${TOOL_LONG:=}" "${TOOL_RESULTS:=/dev/null}" "${TOOL_MOUNT:=}" "${S3_ENDPOINT:=}" "${TOOL_PREFIX:=}"
 
 pass() {
   printf 'pass\t%s: %s\n' "$TOOL" "$1" >>"$TOOL_RESULTS"
@@ -175,9 +174,7 @@ s3cmd_cli() {
 # fetch_all DIR: every object below TOOL_DIR, fetched into DIR by a client that is not quayfs.
 fetch_all() {
   mkdir -p "$1"
-  if [[ -n $LOCAL_BUCKET ]]; then
-    cp -r -- "$LOCAL_BUCKET/$TOOL_PREFIX." "$1/"
-  elif command -v aws >/dev/null; then
+  if command -v aws >/dev/null; then
     aws_cli s3 cp --recursive --only-show-errors "s3://$S3_BUCKET/$TOOL_PREFIX" "$1/"
   else
     s3cmd_cli get --recursive --force "s3://$S3_BUCKET/$TOOL_PREFIX" "$1/"
@@ -186,10 +183,7 @@ fetch_all() {
 
 # put_object KEY FILE: below TOOL_DIR, past the mount.
 put_object() {
-  if [[ -n $LOCAL_BUCKET ]]; then
-    mkdir -p -- "$(dirname -- "$LOCAL_BUCKET/$TOOL_PREFIX$1")"
-    cp -- "$2" "$LOCAL_BUCKET/$TOOL_PREFIX$1"
-  elif command -v aws >/dev/null; then
+  if command -v aws >/dev/null; then
     aws_cli s3 cp --only-show-errors "$2" "s3://$S3_BUCKET/$TOOL_PREFIX$1"
   else
     s3cmd_cli put "$2" "s3://$S3_BUCKET/$TOOL_PREFIX$1"
@@ -197,7 +191,7 @@ put_object() {
 }
 
 have_other_client() {
-  [[ -n $LOCAL_BUCKET ]] || { has_s3 && { command -v aws || command -v s3cmd; } >/dev/null; }
+  has_s3 && { command -v aws || command -v s3cmd; } >/dev/null
 }
 
 # sums DIR: a checksum per regular file, sorted by name.
