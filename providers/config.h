@@ -49,6 +49,8 @@ struct StoreConfig {
   uint64_t upload_limit = 0;     // bytes per second
   uint64_t download_limit = 0;
   size_t max_connections = 128;
+  std::optional<Duration> connect_timeout;  // HttpConfig::connect_timeout
+  std::optional<Duration> stall_timeout;    // HttpConfig::low_speed_time
   std::vector<s3::HttpHeader> extra_headers;
 };
 
