@@ -94,6 +94,7 @@ enum class RetryLayer { kConnection, kRequest };
 
 struct RetryDecision {
   bool retry = false;
+  bool worth_a_retry = false;  // what happened may pass, whether or not there is a retry
   Duration delay{0};
   int quota_cost = 0;  // to be taken from the quota before the retry; 0: the quota is not asked
   RetryLayer layer = RetryLayer::kRequest;
