@@ -34,6 +34,7 @@
 #include "base/result.h"
 #include "s3/config.h"
 #include "s3/http.h"
+#include "s3/retry.h"
 #include "s3/types.h"
 
 namespace quayfs::s3 {
@@ -133,6 +134,8 @@ class Client {
   /// The server's clock minus ours, as used for signing; 0 until a difference of more than five
   /// minutes was seen.
   Duration clock_offset() const;
+  /// Attempts, retries and throttling replies so far; for status and for adapting concurrency.
+  RetryCounters retry_counters() const;
   const ClientConfig& config() const;
 
  private:

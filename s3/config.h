@@ -57,6 +57,7 @@ struct ClientConfig {
   /// ETags of single Puts and parts are the MD5 of their bytes, and a multipart ETag follows from those of its parts (unless
   /// the encryption says otherwise). Then uploads are verified by it.
   bool etag_is_md5 = false;
+  int delete_batch_max = 1000;  // keys in one multi-object delete
   RetryConfig retry;
   HttpConfig http;
 

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Client::Impl, the part that sends: route, signature, exchange, corrections.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "s3/client_impl.h"
+#include "s3/errors.h"
+#include "s3/sign_v2.h"
+#include "s3/xml_reader.h"
+
+namespace quayfs::s3 {
+namespace {
+
+constexpr Duration kSkewWorthCorrecting = std::chrono::minutes(5);
+constexpr size_t kErrorBodyRead =
+    1u << 20;  // of an error reply; beyond that the connection is given up
+constexpr size_t kUploadsRemembered = 10'000;
+
+// Collects the body, or streams it if it is that of a success.
+class ReplyReader final : public ResponseHandler {
+ public:
+  ReplyReader(size_t limit, SuccessBody* stream) : limit_(limit), stream_(stream) {}
+
+  Status OnHeaders(int status, const HttpHeaders& headers) override {
+    reply_.status = status;
+    reply_.headers = headers;
+    return success() && stream_ != nullptr ? stream_->Begin(status, headers) : Status();
+  }
+
+  Status OnData(std::span<const std::byte> data) override {
+    if (success() && stream_ != nullptr) return stream_->Write(data);
+    seen_ += data.size();
+    if (success() && seen_ > limit_) {
+      return Error(Code::kCorrupt, fmt::format("the reply is longer than {} bytes", limit_));
+    }
+    if (!success() && seen_ > kErrorBodyRead) {
+      overlong_error_ = true;
+      return Error(Code::kCorrupt, "the error reply is too long");
+    }
+    const size_t room = (success() ? limit_ : kXmlErrorLimit) - reply_.body.size();
+    reply_.body.append(reinterpret_cast<const char*>(data.data()), std::min(room, data.size()));
+    return {};
+  }
+
+  /// The status says enough although the transfer was broken off here.
+  bool overlong_error() const { return overlong_error_; }
+  Reply Take() { return std::move(reply_); }
+
+ private:
+  bool success() const { return reply_.status >= 200 && reply_.status < 300; }
+
+  const size_t limit_;
+  SuccessBody* const stream_;
+  Reply reply_;
+  size_t seen_ = 0;
+  bool overlong_error_ = false;
+};
+
+// A reply with status 2xx that is a failure all the same.
+bool HidesError(const Operation& operation, const Reply& reply) {
+  const std::string_view body = TrimBlanks(reply.body);
+  if (operation.reply_must_be_xml) {
+    return body.empty() || !XmlDocument::Parse(body, operation.reply_limit) ||
+           ParseError(body).has_value();
+  }
+  return !body.empty() && body.size() <= kXmlErrorLimit && ParseError(body).has_value();
+}
+
+}  // namespace
+
+bool MayHaveHappened(const Error& error) {
+  const ServiceDetail& detail = error.detail();
+  if (detail.http_status == 0) {
+    return error.code() == Code::kUnavailable || error.code() == Code::kTimedOut ||
+           error.code() == Code::kCorrupt;
+  }
+  if (detail.http_status < 500) return false;
+  const RetryableReply* row = FindRetryableReply(detail.http_status, detail.service_code);
+  return row != nullptr && !row->refused;
+}
+
+Client::Impl::Impl(ClientConfig client_config, HttpClient& http_client, Clock& wall_clock)
+    : config(std::move(client_config)),
+      http(http_client),
+      clock(wall_clock),
+      retrier(config.retry, wall_clock),
+      list_v2(config.list_version == ListVersion::kV2),
+      signer_(config.credentials),
+      region_(config.region),
+      host_(config.host) {}
+
+std::string Client::Impl::region() const {
+  MutexLock lock(mutex_);
+  return region_;
+}
+
+Duration Client::Impl::offset() const {
+  MutexLock lock(mutex_);
+  return offset_;
+}
+
+Client::Impl::Route Client::Impl::CurrentRoute() const {
+  MutexLock lock(mutex_);
+  return {region_, host_, offset_};
+}
+
+void Client::Impl::RememberUpload(const std::string& upload_id, WallTime created) {
+  MutexLock lock(mutex_);
+  if (uploads_.size() >= kUploadsRemembered) {
+    const auto oldest =
+        std::min_element(uploads_.begin(), uploads_.end(),
+                         [](const auto& a, const auto& b) { return a.second < b.second; });
+    uploads_.erase(oldest);
+  }
+  uploads_[upload_id] = created;
+}
+
+void Client::Impl::ForgetUpload(const std::string& upload_id) {
+  MutexLock lock(mutex_);
+  uploads_.erase(upload_id);
+}
+
+std::optional<WallTime> Client::Impl::UploadCreated(const std::string& upload_id) const {
+  MutexLock lock(mutex_);
+  const auto found = uploads_.find(upload_id);
+  return found == uploads_.end() ? std::nullopt : std::optional<WallTime>(found->second);
+}
+
+WallTime Client::Impl::ServerMoment(WallTime local) const {
+  return local + Duration(server_ahead_ns_.load(std::memory_order_relaxed)) -
+         std::chrono::seconds(3);
+}
+
+void Client::Impl::NoteServerTime(const HttpHeaders& headers) {
+  const Result<WallTime> date = ParseHttpDate(headers.Get("date"));
+  if (date) server_ahead_ns_.store((*date - clock.Now()).count(), std::memory_order_relaxed);
+}
+
+bool Client::Impl::payload_unsigned() const {
+  return config.force_unsigned_payload || (config.unsigned_payload && config.scheme == "https");
+}
+
+HttpRequest Client::Impl::Prepare(const Operation& operation, const Route& route) const {
+  HttpRequest request;
+  request.method = operation.method;
+  request.scheme = config.scheme;
+  request.port = config.port;
+  Address address = operation.scope == Operation::Scope::kService
+                        ? ServiceAddress(config, route.host)
+                        : ObjectAddress(config, route.host, operation.key);
+  request.host = std::move(address.host);
+  request.path = std::move(address.path);
+  request.query = EncodeQuery(operation.query);
+  request.headers = operation.headers;
+  request.headers.Set("Host", HostHeaderValue(config.scheme, request.host, config.port));
+  for (const HttpHeader& header : config.extra_headers)
+    request.headers.Set(header.name, header.value);
+  if (config.requester_pays && operation.scope != Operation::Scope::kService) {
+    request.headers.Set("x-amz-request-payer", "requester");
+  }
+  request.body = operation.body;
+  Sign(operation, route, &request);
+  return request;
+}
+
+void Client::Impl::Sign(const Operation& operation, const Route& route,
+                        HttpRequest* request) const {
+  if (config.credentials.anonymous()) return;
+  const WallTime now = clock.Now() + route.offset;
+  if (config.signature == SignatureVersion::kV2) {
+    const bool in_host = operation.scope != Operation::Scope::kService &&
+                         EffectiveStyle(config) == AddressingStyle::kVirtualHost;
+    SignV2(request, config.credentials, in_host ? config.bucket : "", now);
+  } else {
+    signer_.Sign(request, route.region, now, operation.payload_hash);
+  }
+}
+
+HttpRequest Client::Impl::PresignedGet(const std::string& key,
+                                       std::chrono::seconds lifetime) const {
+  const Route route = CurrentRoute();
+  HttpRequest request;
+  request.method = "GET";
+  request.scheme = config.scheme;
+  request.port = config.port;
+  Address address = ObjectAddress(config, route.host, key);
+  request.host = std::move(address.host);
+  request.path = std::move(address.path);
+  request.headers.Set("Host", HostHeaderValue(config.scheme, request.host, config.port));
+  const WallTime now = clock.Now() + route.offset;
+  if (config.signature == SignatureVersion::kV2) {
+    const bool in_host = EffectiveStyle(config) == AddressingStyle::kVirtualHost;
+    const auto expires =
+        std::chrono::duration_cast<std::chrono::seconds>((now + lifetime).time_since_epoch());
+    PresignV2(&request, config.credentials, in_host ? config.bucket : "", expires.count());
+  } else {
+    signer_.Presign(&request, route.region, now, lifetime);
+  }
+  return request;
+}
+
+Result<Reply> Client::Impl::Send(const Operation& operation, const Route& route,
+                                 SuccessBody* stream, const CallOptions& call) {
+  const HttpRequest request = Prepare(operation, route);
+  ReplyReader reader(operation.reply_limit, stream);
+  const Result<HttpReply> done = http.Do(request, reader, call);
+  Reply reply = reader.Take();
+  if (!done && !reader.overlong_error()) {
+    Log(LogLevel::kDebug, "s3.transfer_failed",
+        {{"method", request.method}, {"path", request.path}, {"error", done.error().message()}});
+    return done.error().WithContext("cannot " + operation.doing);
+  }
+  NoteServerTime(reply.headers);
+  if (LogEnabled(LogLevel::kDebug)) {
+    Log(LogLevel::kDebug, "s3.request",
+        {{"method", request.method},
+         {"path", request.path},
+         {"status", reply.status},
+         {"request_id", reply.headers.Get("x-amz-request-id")}});
+  }
+  return reply;
+}
+
+Result<Reply> Client::Impl::Exchange(const Operation& operation, SuccessBody* stream,
+                                     Corrections* corrections, const CallOptions& call) {
+  for (;;) {
+    const Route route = CurrentRoute();
+    QUAY_ASSIGN(Reply reply, Send(operation, route, stream, call));
+    const bool success = reply.status >= 200 && reply.status < 300;
+    if (success && (stream != nullptr || !HidesError(operation, reply))) return reply;
+    const Error error =
+        MakeServiceError({reply.status, &reply.headers, reply.body, clock.Now()}, operation.doing);
+    if (!Correct(error, reply, route, corrections, call)) return error;
+  }
+}
+
+Result<Reply> Client::Impl::Run(const Operation& operation, const CallOptions& call) {
+  Corrections corrections;
+  return retrier.Run(RetryTraits{}, call, [&](int /*attempt*/) -> Result<Reply> {
+    return Exchange(operation, nullptr, &corrections, call);
+  });
+}
+
+bool Client::Impl::Correct(const Error& error, const Reply& reply, const Route& route,
+                           Corrections* corrections, const CallOptions& call) {
+  if (!corrections->clock && MayBeClockSkew(error.detail()) && CorrectClock(error, reply, route)) {
+    corrections->clock = true;
+    return true;
+  }
+  if (!corrections->region && config.follow_region && MayBeWrongRegion(error)) {
+    corrections->region = true;
+    return CorrectRegion(error, route, call);
+  }
+  return false;
+}
+
+// A wrong secret looks like a wrong clock to some services: only a clock that really is off is
+// corrected.
+bool Client::Impl::CorrectClock(const Error& error, const Reply& reply, const Route& route) {
+  const std::optional<WallTime> server = ServerTime(reply.headers, reply.body);
+  if (!server || config.credentials.anonymous()) return false;
+  const WallTime local = clock.Now();
+  const Duration off = *server - (local + route.offset);
+  if (off <= kSkewWorthCorrecting && off >= -kSkewWorthCorrecting) return false;
+  {
+    MutexLock lock(mutex_);
+    offset_ = *server - local;
+  }
+  Log(LogLevel::kDebug, "s3.clock_corrected",
+      {{"seconds", std::chrono::duration_cast<std::chrono::seconds>(*server - local).count()},
+       {"code", error.detail().service_code}});
+  return true;
+}
+
+bool Client::Impl::CorrectRegion(const Error& error, const Route& route, const CallOptions& call) {
+  if (region() != route.region) return true;  // another request has learned it meanwhile
+  std::string region = error.detail().region;
+  if (!IsRegionName(region)) {
+    const Result<std::string> looked_up = LookUpRegion(call);
+    if (!looked_up) return false;
+    region = *looked_up;
+  }
+  if (!IsRegionName(region) || region == route.region) return false;
+  MutexLock lock(mutex_);
+  host_ = HostForRegion(host_, region_, region);
+  region_ = region;
+  return true;
+}
+
+Result<std::string> Client::Impl::LookUpRegion(const CallOptions& call) {
+  const Operation operation = BucketOperation("ask for the region of the bucket", "HEAD");
+  QUAY_ASSIGN(const Reply reply, Send(operation, CurrentRoute(), nullptr, call));
+  if (reply.status >= 500 || reply.status == 429) {
+    return MakeServiceError({reply.status, &reply.headers, reply.body, clock.Now()},
+                            operation.doing);
+  }
+  std::string region(reply.headers.Get("x-amz-bucket-region"));
+  if (!IsRegionName(region)) region.clear();
+  return region;
+}
+
+}  // namespace quayfs::s3
