@@ -107,9 +107,7 @@ void AppendQuoted(std::string* out, std::string_view value) {
     const size_t length = DecodeUtf8(value, &character);
     const std::string_view bytes = value.substr(0, std::max<size_t>(1, length));
     value.remove_prefix(bytes.size());
-    if (length == 0) {
-      AppendEscapedBytes(out, bytes);
-    } else if (character == '"' || character == '\\') {
+    if (character == '"' || character == '\\') {
       *out += '\\';
       *out += bytes;
     } else if (character == '\n') {
@@ -118,7 +116,7 @@ void AppendQuoted(std::string* out, std::string_view value) {
       *out += "\\r";
     } else if (character == '\t') {
       *out += "\\t";
-    } else if (IsUnsafe(character)) {
+    } else if (length == 0 || IsUnsafe(character)) {
       AppendEscapedBytes(out, bytes);
     } else {
       *out += bytes;

@@ -19,15 +19,16 @@
 
 namespace quayfs {
 
+// A Result is made from what a function returns, by plain `return value;` or `return error;`.
+// NOLINTBEGIN(google-explicit-constructor)
+
 template <typename T>
 class [[nodiscard]] Result {
  public:
   using value_type = T;
 
-  Result(T value)
-      : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
-  Result(Error error)
-      : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
+  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
   Result(Code code, std::string message) : Result(Error(code, std::move(message))) {}
 
   bool ok() const { return state_.index() == 0; }
@@ -74,7 +75,7 @@ class [[nodiscard]] Result<void> {
   using value_type = void;
 
   Result() = default;
-  Result(Error error) : error_(std::move(error)) {}  // NOLINT(google-explicit-constructor)
+  Result(Error error) : error_(std::move(error)) {}
   Result(Code code, std::string message) : Result(Error(code, std::move(message))) {}
 
   bool ok() const { return !error_.has_value(); }
@@ -94,6 +95,8 @@ class [[nodiscard]] Result<void> {
   std::optional<Error> error_;
 };
 
+// NOLINTEND(google-explicit-constructor)
+
 using Status = Result<void>;
 
 /// For the rare failure that may be dropped on purpose. Say why in a comment beside the call.
@@ -107,6 +110,7 @@ void Ignore(const Result<T>& /*result*/) {}
 
 // The counter keeps names apart where one of these is used inside a lambda inside another. A Result
 // that has a name of its own elsewhere is copied from, a temporary is moved from.
+// NOLINTBEGIN(bugprone-macro-parentheses): names and declarations cannot stand in parentheses.
 #define QUAY_TRY_IMPL(result, expression)                    \
   do {                                                       \
     if (auto&& result = (expression); !result.ok()) {        \
@@ -125,3 +129,4 @@ void Ignore(const Result<T>& /*result*/) {}
 
 #define QUAY_ASSIGN(declaration, expression) \
   QUAY_ASSIGN_IMPL(QUAY_CONCAT(quay_result_, __COUNTER__), declaration, expression)
+// NOLINTEND(bugprone-macro-parentheses)

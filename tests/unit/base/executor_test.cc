@@ -170,6 +170,7 @@ TEST(ThreadPoolTest, ManyPostersAtOnce) {
   {
     ThreadPool pool("test", 4);
     std::vector<std::thread> posters;
+    posters.reserve(4);
     for (int p = 0; p < 4; ++p) {
       posters.emplace_back([&] {
         for (int i = 0; i < 500; ++i) pool.Post([&ran] { ++ran; });

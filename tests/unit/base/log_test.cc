@@ -151,6 +151,7 @@ TEST_F(LogTest, WritesWholeLinesToStderrByDefault) {
 
 TEST_F(LogTest, ThreadsMayLogAtOnce) {
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([t] {
       for (int i = 0; i < 100; ++i) Log(LogLevel::kInfo, "e", {{"t", t}, {"i", i}});

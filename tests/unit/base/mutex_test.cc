@@ -31,6 +31,7 @@ class Counter {
 TEST(MutexTest, KeepsOthersOut) {
   Counter counter;
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&counter] {
       for (int i = 0; i < 2000; ++i) counter.Add();
@@ -77,6 +78,7 @@ TEST(MutexTest, SharedMutexLetsReadersInTogether) {
   EXPECT_TRUE(other_read);
   int value = 0;
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
       for (int i = 0; i < 500; ++i) {
