@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One file of the cache: its local file, the state of its bytes, and what is under way to and from the store. It outlives the FileData that
+// callers hold: with none of them it is parked, without an open descriptor, keeping what it has for the next one.
+//
+// One lock guards all of it; it is never held across a call of the store. It is held across local writes (so that "which bytes" and "the
+// bytes" change together), not across the local reads of readers and uploads.
+//
+// file_core.cc: local reads and writes, eviction, parking.   fetch.cc: from the store.   publish.cc: to it.   stream.cc: ahead of that.
+
+#pragma once
+
+#include <atomic>
+#include <list>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "cache/cache_context.h"
+#include "cache/file_data.h"
+#include "cache/file_extents.h"
+#include "cache/read_plan.h"
+#include "cache/upload_session.h"
+
+namespace quayfs {
+
+/// Thread-safe. Always held by a shared_ptr: tasks in flight keep it alive.
+class FileCore final : public Evictable, public std::enable_shared_from_this<FileCore> {
+ public:
+  /// Shows `base`; a new, empty file if there is none. The local file is made when it is first needed.
+  FileCore(CacheContext& context, uint64_t inode, const BaseVersion& base);
+  ~FileCore() override;
+  FileCore(const FileCore&) = delete;
+  FileCore& operator=(const FileCore&) = delete;
+
+  // As in FileData.
+  uint64_t size() const;
+  bool dirty() const;
+  FileDataState state() const;
+  Result<size_t> Read(uint64_t offset, std::span<std::byte> out, ReadPattern& pattern, bool may_block,
+                      const CallOptions& call);
+  Status Write(uint64_t offset, std::span<const std::byte> data);
+  Status Truncate(uint64_t size);
+  Status SyncLocal();
+  void AllowStreaming(const std::string& key, const ObjectProperties& properties);
+  Result<ObjectInfo> Publish(const PublishRequest& request, const CallOptions& call);
+  void Rebase(const BaseVersion& base);
+  void Replace(const BaseVersion& base);
+
+  /// A FileData begins / ends to use this. Detach calls off what is under way for it and closes the local file.
+  void Attach();
+  void Detach();
+  /// Shows `base` unless it does so already or is dirty.
+  void Show(const BaseVersion& base);
+  /// The local file loses its name; nothing is kept once it is detached.
+  void MarkRemoved();
+  /// Detached, and holds nothing that is worth keeping.
+  bool disposable() const;
+
+  void Evict(ByteRange range) override;
+
+ private:
+  /// Bytes of the file that somebody is using or waiting for: they are not evicted. Guarded by mutex_.
+  struct Use {
+    ByteRange range;
+    bool waited_for = false;
+    CondVar wake;  // all of `range` is readable, or something it waits for has failed
+  };
+  using UseRef = std::shared_ptr<Use>;
+
+  /// One GET. Guarded by mutex_ unless it says otherwise.
+  struct Fetch {
+    ByteRange range;   // constant
+    BaseVersion base;  // constant
+    ExtentSet owed;    // what it may still fill. A write takes its bytes out of it.
+    bool done = false;
+    std::optional<Error> error;
+    std::stop_source stop;                   // thread-safe
+    std::atomic<uint64_t> awaited_until{0};  // somebody waits for bytes up to here
+  };
+  using FetchRef = std::shared_ptr<Fetch>;
+  class FetchSink;
+
+  using SessionRef = std::shared_ptr<UploadSession>;
+  struct PublishRun;
+
+  // ---- the local file (file_core.cc)
+  Result<std::shared_ptr<DiskFile>> OpenLocal() QUAY_REQUIRES(mutex_);
+  void CloseLocal() QUAY_REQUIRES(mutex_);
+  /// Removes what a failed write or truncate left beyond the end, so that growing shows zeros.
+  Status TrimLocal() QUAY_REQUIRES(mutex_);
+  Status WriteLocked(uint64_t offset, std::span<const std::byte> data) QUAY_REQUIRES(mutex_);
+  Status TruncateLocked(uint64_t size) QUAY_REQUIRES(mutex_);
+  using Saved = std::vector<std::pair<uint64_t, std::vector<std::byte>>>;  // offset, bytes
+  Saved SaveDirty(const DiskFile& file, ByteRange range) QUAY_REQUIRES(mutex_);
+  void UndoWrite(DiskFile& file, ByteRange range, const Saved& before) QUAY_REQUIRES(mutex_);
+  /// Everything that must know of a change of content.
+  void NoteChange(const FileExtents::Change& change) QUAY_REQUIRES(mutex_);
+  void DropClean(ByteRange range) QUAY_REQUIRES(mutex_);
+  void NoteDirtyBytes() QUAY_REQUIRES(mutex_);
+  /// Closes the local file, and removes it if nothing in it is worth keeping.
+  void Park() QUAY_REQUIRES(mutex_);
+  void RemoveLocal() QUAY_REQUIRES(mutex_);
+  void ReplaceLocked(const BaseVersion& base, std::vector<std::stop_source>* stops) QUAY_REQUIRES(mutex_);
+  template <typename Operation>
+  Status WithRoom(Operation operation);
+
+  UseRef AddUse(ByteRange range) QUAY_REQUIRES(mutex_);
+  void RemoveUse(const UseRef& use) QUAY_REQUIRES(mutex_);
+  void WakeUses(ByteRange range) QUAY_REQUIRES(mutex_);
+  void WakeAllUses() QUAY_REQUIRES(mutex_);
+
+  // ---- from the store (fetch.cc)
+  Status WaitReadable(const UseRef& use, bool may_block, const CallOptions& call) QUAY_REQUIRES(mutex_);
+  /// The first error among `mine` that keeps `missing` from arriving; forgets those that do not matter.
+  std::optional<Error> FetchFailure(const std::vector<ByteRange>& missing, std::vector<FetchRef>* mine)
+      QUAY_REQUIRES(mutex_);
+  void StartFetches(ByteRange wanted, uint64_t piece, Transfers::Lane lane) QUAY_REQUIRES(mutex_);
+  void RunFetch(const FetchRef& fetch);
+  Status FillFrom(const FetchRef& fetch, uint64_t offset, std::span<const std::byte> data);
+  void AbandonFetches(std::vector<std::stop_source>* stops) QUAY_REQUIRES(mutex_);
+  Result<size_t> ReadAround(uint64_t offset, std::span<std::byte> out, const CallOptions& call);
+
+  // ---- to the store (publish.cc)
+  struct PutBody;
+  Result<UploadPlan> PlanNow() const QUAY_REQUIRES(mutex_);
+  Result<ObjectInfo> PublishAlone(const PublishRequest& request, const CallOptions& call);
+  Result<std::optional<ObjectInfo>> PutSmall(const PublishRequest& request, const CallOptions& call);
+  Result<std::optional<ObjectInfo>> PutLarge(const PublishRequest& request, const CallOptions& call);
+  Result<ObjectInfo> SendPut(const PublishRequest& request, const DataSource& source,
+                             const CallOptions& call);
+  Result<std::optional<ObjectInfo>> PutMultipart(const PublishRequest& request, const CallOptions& call);
+  Result<SessionRef> OpenSession(const PublishRequest& request, const CallOptions& call, bool* adopted);
+  Result<std::optional<ObjectInfo>> RunSession(const SessionRef& session, const PublishRequest& request,
+                                               const CallOptions& call);
+  Result<bool> SendRound(PublishRun& run);
+  Result<bool> SendFrozen(PublishRun& run);
+  Status SendParts(PublishRun& run, const std::vector<PlannedPart>& parts,
+                   const std::shared_ptr<DiskFile>& copy, uint64_t copy_length);
+  /// True if the part has to be posted; waits for an earlier request under its number.
+  Result<bool> PartNeeded(PublishRun& run, const PlannedPart& part) QUAY_REQUIRES(mutex_);
+  void PostPart(const SessionRef& session, const PlannedPart& part, std::shared_ptr<DiskFile> file,
+                uint64_t length, UseRef use, std::optional<SteadyTime> deadline, bool streaming)
+      QUAY_REQUIRES(mutex_);
+  void RunPart(const SessionRef& session, const PlannedPart& part,
+               const std::shared_ptr<DiskFile>& file, uint64_t length, const UseRef& use,
+               const std::shared_ptr<std::atomic<bool>>& stale, const BaseVersion& base,
+               std::optional<SteadyTime> deadline, bool streaming);
+  void PartFinished(const SessionRef& session, const PlannedPart& part, Result<PartInfo> result,
+                    bool streaming);
+  Result<std::vector<PlannedPart>> PauseAndPlan(PublishRun& run, std::vector<UseRef>* uses);
+  Result<std::shared_ptr<DiskFile>> PrivateCopy(const std::vector<ByteRange>& ranges, uint64_t* length);
+  void ResumeWriters();
+  void WaitIdle(const SessionRef& session) QUAY_REQUIRES(mutex_);
+  Result<ObjectInfo> Complete(PublishRun& run);
+  Result<ObjectInfo> Settle(const std::string& key, Result<ObjectInfo> sent, const CallOptions& call);
+  void AbortUpload(const std::string& key, const std::string& upload_id);
+
+  // ---- ahead of publication (stream.cc)
+  void PumpStream() QUAY_REQUIRES(mutex_);
+  void BeginStream() QUAY_REQUIRES(mutex_);
+  void RunCreate(const SessionRef& session);
+  /// Ends a session that nobody will complete; the upload is aborted in the background.
+  void AbandonSession(SessionRef session, std::vector<std::stop_source>* stops) QUAY_REQUIRES(mutex_);
+  void PostAbort(const SessionRef& session) QUAY_REQUIRES(mutex_);
+
+  CacheContext& context_;
+  const uint64_t inode_;
+  const std::string directory_;  // of the local file
+  const std::string path_;
+
+  mutable Mutex mutex_{LockRank::kFileData};
+  CondVar changed_;  // publications, pauses, sessions; readers have their own
+  FileExtents extents_ QUAY_GUARDED_BY(mutex_);
+  BaseVersion base_ QUAY_GUARDED_BY(mutex_);
+  /// Dirty bytes that a failed write destroyed and that could not be put back. Never served, never published.
+  ExtentSet broken_ QUAY_GUARDED_BY(mutex_);
+
+  std::shared_ptr<DiskFile> file_ QUAY_GUARDED_BY(mutex_);  // null when closed
+  bool on_disk_ QUAY_GUARDED_BY(mutex_) = false;            // the name path_ is ours
+  uint64_t local_length_ QUAY_GUARDED_BY(mutex_) = 0;       // of the local file; the rest up to size is zeros
+  bool trim_pending_ QUAY_GUARDED_BY(mutex_) = false;       // there may be rubbish beyond the size
+  uint64_t noted_dirty_ QUAY_GUARDED_BY(mutex_) = 0;        // our share of the context's count
+
+  int handles_ QUAY_GUARDED_BY(mutex_) = 0;
+  bool removed_ QUAY_GUARDED_BY(mutex_) = false;
+  std::list<UseRef> uses_ QUAY_GUARDED_BY(mutex_);
+  std::list<FetchRef> fetches_ QUAY_GUARDED_BY(mutex_);
+
+  bool publishing_ QUAY_GUARDED_BY(mutex_) = false;
+  bool commit_in_flight_ QUAY_GUARDED_BY(mutex_) = false;  // the base may change any moment
+  bool writers_paused_ QUAY_GUARDED_BY(mutex_) = false;
+  SessionRef session_ QUAY_GUARDED_BY(mutex_);  // sent ahead, or in the hands of a publication
+
+  struct StreamTarget {
+    std::string key;
+    ObjectProperties properties;
+  };
+  std::optional<StreamTarget> stream_ QUAY_GUARDED_BY(mutex_);
+  bool stream_halted_ QUAY_GUARDED_BY(mutex_) = false;  // the writer is not sequential, or the store failed
+};
+
+}  // namespace quayfs

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which bytes of a file the local file holds, and which of them are newer than the bucket. Pure state: no I/O, no locks.
+//
+//   state     local file holds   the base holds     Write   Truncate below   Filled   Drop      commit of a publication
+//   missing   nothing            the byte           dirty   gone             clean    -         missing
+//   clean     the byte           the same byte      dirty   gone             -        missing   clean
+//   dirty     the byte           something else     dirty   gone             -        -         clean, unless changed since
+//
+// A hole made by a truncate or a write beyond the end is dirty (zeros). Bytes at or beyond base_limit are always dirty.
+
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/byte_range.h"
+
+namespace quayfs {
+
+/// Thread-compatible.
+class FileExtents {
+ public:
+  /// An empty file that no object corresponds to; it counts as modified until it has been published.
+  FileExtents() = default;
+  /// An unmodified file that shows an object of `size` bytes, all of them missing.
+  static FileExtents OfBase(uint64_t size);
+
+  uint64_t size() const { return size_; }
+  uint64_t base_limit() const { return base_limit_; }
+  uint64_t generation() const { return generation_; }
+  /// The base is not this content: because of dirty bytes, a shorter size, or because there is no base.
+  bool modified() const { return modified_; }
+  const ExtentSet& dirty() const { return dirty_; }
+  const ExtentSet& clean() const { return clean_; }
+  uint64_t dirty_bytes() const { return dirty_bytes_; }
+  uint64_t clean_bytes() const { return clean_bytes_; }
+
+  /// The missing parts of `range`, cut at the end of the file, in order.
+  std::vector<ByteRange> Missing(ByteRange range) const;
+  bool Readable(ByteRange range) const { return Missing(range).empty(); }
+
+  /// Shows another object from now on, all of it missing. Ends a publication without a commit.
+  void Reset(uint64_t base_size);
+
+  struct Change {
+    ByteRange range;                    // whose content has changed, holes and cut-off bytes included
+    std::vector<ByteRange> clean_lost;  // clean bytes that are none any more
+  };
+  Change Write(ByteRange range);
+  /// To the present size: changes nothing, not even the generation.
+  Change Truncate(uint64_t size);
+  /// REQUIRES: all of `range` is missing.
+  void Filled(ByteRange range);
+  /// The clean bytes of `range` become missing; they are returned. Others stay as they are.
+  std::vector<ByteRange> Drop(ByteRange range);
+
+  /// From here on the content as it is now is being published. At most one publication at a time.
+  void BeginPublication();
+  void CancelPublication() { publication_.reset(); }
+  /// The content at BeginPublication is now the base. Returns the bytes that became clean.
+  std::vector<ByteRange> CommitPublication();
+  bool publication_in_progress() const { return publication_.has_value(); }
+
+  /// "" or what is wrong.
+  std::string CheckInvariants() const;
+
+ private:
+  /// What has changed since BeginPublication.
+  struct Publication {
+    uint64_t size = 0;   // that is being published
+    uint64_t low = 0;    // the smallest size since
+    ExtentSet touched;   // written since; may reach beyond the present size
+  };
+
+  std::vector<ByteRange> RemoveClean(ByteRange range);
+  void AddDirty(ByteRange range);
+  void Touch(ByteRange range);
+
+  uint64_t size_ = 0;
+  uint64_t base_limit_ = 0;
+  uint64_t generation_ = 0;
+  bool modified_ = true;
+  ExtentSet dirty_;
+  ExtentSet clean_;
+  uint64_t dirty_bytes_ = 0;
+  uint64_t clean_bytes_ = 0;
+  std::optional<Publication> publication_;
+};
+
+}  // namespace quayfs

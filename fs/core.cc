@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "fs/core.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "fs/attribute_codec.h"
+#include "fs/key_names.h"
+
+namespace quayfs {
+
+Result<std::unique_ptr<FileSystem>> FileSystem::Open(const FileSystemConfig& config, ObjectStore& store, Cache& cache,
+                                                     Executor& background, Clock& clock, const CallOptions& call) {
+  if (!config.prefix.empty() && !config.prefix.ends_with('/')) {
+    return Error(Code::kInvalidArgument, "the prefix '" + config.prefix + "' must end with '/'");
+  }
+  QUAY_TRY(store.CheckBucket(call));
+  auto core = std::make_unique<Core>(config, store, cache, background, clock);
+  QUAY_TRY(core->LoadRoot(call));
+  return std::unique_ptr<FileSystem>(std::move(core));
+}
+
+Core::Core(const FileSystemConfig& config, ObjectStore& store, Cache& cache, Executor& background, Clock& clock)
+    : config_(config), store_(store), cache_(cache), background_(background), clock_(clock), table_(config.prefix) {}
+
+Core::~Core() {
+  prefetch_stop_.request_stop();
+  MutexLock lock(prefetch_mutex_);
+  while (prefetching_ > 0) prefetch_done_.Wait(prefetch_mutex_);
+}
+
+// The root is a directory like any other, except that its marker may have no key of its own (the bucket's root has none):
+// then its attributes lie on an object in the reserved folder.
+Status Core::LoadRoot(const CallOptions& call) {
+  {
+    MutexLock lock(mutex_);
+    Inode& root = table_.root();
+    root.checked_at = clock_.Steady();
+    ApplyDefaultsLocked(root);
+    if (!posix()) return {};
+    root.object_key = MarkerKeyLocked(root, config_.prefix);
+  }
+  const std::string key = config_.prefix.empty() ? std::string(kReservedSegment) + "/root" : config_.prefix;
+  const auto head = store_.Head(key, call);
+  if (!head.ok() && head.code() != Code::kNotFound && head.code() != Code::kPermissionDenied) return head.error();
+  MutexLock lock(mutex_);
+  if (head.ok()) ApplyHeadLocked(table_.root(), *head);
+  table_.root().attributes.mode = (table_.root().attributes.mode & 07777) | S_IFDIR;
+  table_.root().attributes_known = true;
+  return {};
+}
+
+Status Core::MayWait(const OpContext& context) const {
+  if (!context.may_block) return Error(Code::kWouldBlock, "the answer needs the network");
+  return {};
+}
+
+Status Core::CheckWritable() const {
+  if (config_.read_only) return Error(Code::kReadOnly, "the file system is mounted read-only");
+  return {};
+}
+
+Status Core::CheckName(std::string_view name) const {
+  if (name.size() > kNameMax) {
+    return Error(Code::kNameTooLong, "a file name may have 255 bytes, this one has " + std::to_string(name.size()));
+  }
+  const auto segment = SegmentOf(name);
+  if (!segment) return Error(Code::kInvalidArgument, "names that begin with '%~' are reserved for odd object keys");
+  return {};
+}
+
+bool Core::FreshLocked(SteadyTime when) const {
+  if (when == SteadyTime{}) return false;
+  if (config_.consistency == Duration::max()) return true;
+  return clock_.Steady() - when < config_.consistency;
+}
+
+Duration Core::RemainingLocked(SteadyTime when) const {
+  if (when == SteadyTime{}) return Duration{0};
+  if (config_.consistency == Duration::max()) return std::chrono::hours(24);
+  return std::max<Duration>(Duration{0}, config_.consistency - (clock_.Steady() - when));
+}
+
+Result<Inode*> Core::FindLocked(Ino ino) {
+  Inode* inode = table_.Find(ino);
+  if (inode == nullptr) return Error(Code::kChanged, "inode " + std::to_string(ino) + " is not known any more");
+  return inode;
+}
+
+Result<Inode*> Core::FindDirectoryLocked(Ino ino) {
+  QUAY_ASSIGN(Inode * inode, FindLocked(ino));
+  if (!inode->is_directory()) return Error(Code::kNotDirectory, "'" + inode->name + "' is not a directory");
+  if (!inode->linked()) return Error(Code::kNotFound, "the directory '" + inode->name + "' has been removed");
+  return inode;
+}
+
+Attributes Core::AttributesOfLocked(const Inode& inode) const {
+  Attributes attributes = inode.attributes;
+  attributes.ino = inode.ino;
+  if (inode.data != nullptr && inode.is_regular()) attributes.size = inode.data->size();
+  if (inode.is_directory()) {
+    // 1 is the usual way to say that subdirectories were not counted.
+    attributes.nlink = inode.complete ? 2 + inode.subdirectories : 1;
+    attributes.size = 4096;
+  } else {
+    attributes.nlink = inode.linked() ? 1 : 0;
+  }
+  attributes.blocks = (attributes.size + 511) / 512;
+  return attributes;
+}
+
+Entry Core::EntryOfLocked(Inode& inode, bool count_lookup) {
+  Entry entry;
+  entry.ino = inode.ino;
+  entry.attributes = AttributesOfLocked(inode);
+  SteadyTime known = inode.checked_at;
+  if (const Inode* parent = table_.Find(inode.parent); parent != nullptr && parent->complete) {
+    known = std::max(known, parent->listed_at);
+  }
+  entry.entry_valid = RemainingLocked(known);
+  entry.attributes_valid = entry.entry_valid;
+  if (inode.unpublished() || inode.ino == kRootIno) {
+    entry.entry_valid = entry.attributes_valid = std::chrono::seconds(1);
+  }
+  if (count_lookup) ++inode.lookups;
+  return entry;
+}
+
+// A change by this mount: times move, and what a listing that began earlier says of it does not count.
+void Core::TouchLocked(Inode& inode, bool contents) {
+  const WallTime now = clock_.Now();
+  inode.attributes.ctime = now;
+  if (contents) inode.attributes.mtime = now;
+  inode.changed_at = clock_.Steady();
+}
+
+void Core::SettleErased() {
+  std::vector<Ino> erased;
+  {
+    MutexLock lock(mutex_);
+    erased = table_.TakeErased();
+  }
+  for (const Ino ino : erased) cache_.Remove(ino);
+}
+
+void Core::NoteFailure(const Error& error) {
+  MutexLock lock(mutex_);
+  last_error_ = error.ToString();
+}
+
+Result<FileSystemStats> Core::StatFs(const OpContext& /*context*/) {
+  FileSystemStats stats;
+  stats.total_bytes = config_.capacity_bytes;
+  const CacheStats cached = cache_.stats();
+  stats.free_bytes = config_.capacity_bytes - std::min(config_.capacity_bytes, cached.dirty_bytes);
+  MutexLock lock(mutex_);
+  stats.files = table_.size();
+  stats.free_files = (1ull << 40) - std::min<uint64_t>(1ull << 40, stats.files);
+  return stats;
+}
+
+Status Core::SyncAll(const OpContext& context) {
+  std::vector<Ino> pending;
+  {
+    MutexLock lock(mutex_);
+    table_.ForEach([&](const Inode& inode) {
+      if (inode.linked() && (inode.unpublished() || inode.attributes_dirty)) pending.push_back(inode.ino);
+    });
+  }
+  Status first;
+  for (const Ino ino : pending) {
+    const Status status = PublishFile(context, ino);
+    if (!status.ok() && first.ok()) first = status;
+  }
+  return first;
+}
+
+PendingWork Core::pending() const {
+  MutexLock lock(mutex_);
+  PendingWork work;
+  table_.ForEach([&](const Inode& inode) {
+    if (!inode.linked() || !inode.unpublished()) return;
+    ++work.files;
+    work.bytes += inode.data->state().dirty_bytes;
+  });
+  work.open_files = open_files_;
+  work.known_inodes = table_.size();
+  work.conflicts = conflicts_;
+  work.last_error = last_error_;
+  return work;
+}
+
+}  // namespace quayfs

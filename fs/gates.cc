@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "fs/gates.h"
+
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+namespace quayfs {
+namespace {
+
+// How many shared holds this thread has, and on which gate: a second one must not queue behind an exclusive waiter that waits
+// for the first.
+thread_local const SharedGate* held_gate = nullptr;
+thread_local int held_count = 0;
+
+// Waits on `changed` until `free()`; the stop request wakes the waiter through the same condition.
+Status WaitUntilFree(Mutex& mutex, CondVar& changed, bool may_block, const CallOptions& call,
+                     const std::function<bool()>& free) QUAY_REQUIRES(mutex) {
+  while (!free()) {
+    if (!may_block) return Error(Code::kWouldBlock, "another operation is at work here");
+    if (call.cancel.stop_requested()) return Error(Code::kCancelled, "cancelled while waiting for another operation");
+    const SteadyTime now = std::chrono::steady_clock::now();
+    if (call.deadline && now >= *call.deadline) {
+      return Error(Code::kTimedOut, "another operation took too long");
+    }
+    // The bound only limits how late a cancellation is seen; every release notifies.
+    SteadyTime until = now + std::chrono::milliseconds(100);
+    if (call.deadline) until = std::min(until, *call.deadline);
+    changed.WaitUntil(mutex, until);
+  }
+  return {};
+}
+
+}  // namespace
+
+Status Gates::Take(const std::vector<uint64_t>& ids, bool may_block, const CallOptions& call) {
+  MutexLock lock(mutex_);
+  const auto free = [&]() QUAY_NO_THREAD_SAFETY_ANALYSIS {
+    return std::none_of(ids.begin(), ids.end(), [&](uint64_t id) { return taken_.contains(id); });
+  };
+  QUAY_TRY(WaitUntilFree(mutex_, changed_, may_block, call, free));
+  taken_.insert(ids.begin(), ids.end());
+  return {};
+}
+
+void Gates::Give(const std::vector<uint64_t>& ids) {
+  MutexLock lock(mutex_);
+  for (const uint64_t id : ids) taken_.erase(id);
+  changed_.NotifyAll();
+}
+
+Status SharedGate::TakeShared(bool may_block, const CallOptions& call) {
+  MutexLock lock(mutex_);
+  QUAY_CHECK(held_count == 0 || held_gate == this);
+  const bool inside = held_count > 0;
+  const auto free = [&]() QUAY_NO_THREAD_SAFETY_ANALYSIS {
+    return inside || (!exclusive_ && exclusive_waiting_ == 0);
+  };
+  QUAY_TRY(WaitUntilFree(mutex_, changed_, may_block, call, free));
+  ++shared_;
+  held_gate = this;
+  ++held_count;
+  return {};
+}
+
+void SharedGate::GiveShared() {
+  MutexLock lock(mutex_);
+  --shared_;
+  --held_count;
+  changed_.NotifyAll();
+}
+
+Status SharedGate::TakeExclusive(bool may_block, const CallOptions& call) {
+  MutexLock lock(mutex_);
+  ++exclusive_waiting_;
+  const auto free = [&]() QUAY_NO_THREAD_SAFETY_ANALYSIS { return !exclusive_ && shared_ == 0; };
+  const Status status = WaitUntilFree(mutex_, changed_, may_block, call, free);
+  --exclusive_waiting_;
+  if (status.ok()) {
+    exclusive_ = true;
+  } else {
+    changed_.NotifyAll();
+  }
+  return status;
+}
+
+void SharedGate::GiveExclusive() {
+  MutexLock lock(mutex_);
+  exclusive_ = false;
+  changed_.NotifyAll();
+}
+
+Status GateHold::Take(Gates& gates, std::vector<uint64_t> ids, bool may_block, const CallOptions& call) {
+  QUAY_CHECK(gates_ == nullptr);
+  QUAY_TRY(gates.Take(ids, may_block, call));
+  gates_ = &gates;
+  ids_ = std::move(ids);
+  return {};
+}
+
+void GateHold::Release() {
+  if (gates_ != nullptr) std::exchange(gates_, nullptr)->Give(ids_);
+}
+
+Status SharedGateHold::Take(SharedGate& gate, Mode mode, bool may_block, const CallOptions& call) {
+  QUAY_CHECK(gate_ == nullptr);
+  QUAY_TRY(mode == Mode::kShared ? gate.TakeShared(may_block, call) : gate.TakeExclusive(may_block, call));
+  gate_ = &gate;
+  mode_ = mode;
+  return {};
+}
+
+void SharedGateHold::Release() {
+  if (gate_ == nullptr) return;
+  SharedGate* gate = std::exchange(gate_, nullptr);
+  if (mode_ == Mode::kShared) {
+    gate->GiveShared();
+  } else {
+    gate->GiveExclusive();
+  }
+}
+
+}  // namespace quayfs
