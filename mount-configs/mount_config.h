@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One mount, as its TOML file and the -o options describe it. Plain data: the program translates it into the config structs
-// of the rooms, none of which ever sees TOML. Sizes are bytes. Thread-compatible.
+// One mount, as its TOML file and the -o options describe it. Plain data: the program translates it
+// into the config structs of the rooms, none of which ever sees TOML. Sizes are bytes.
+// Thread-compatible.
 
 #pragma once
 
@@ -44,7 +45,8 @@ struct MountConfig {
     uint64_t max_in_flight = 32;
     uint64_t upload_cutoff = 8ull << 20;  // larger files go in chunks; 0: all do
     uint64_t chunk_size = 16ull << 20;
-    std::optional<uint64_t> upload_concurrency;  // chunks of one file; absent: only max_in_flight limits
+    std::optional<uint64_t>
+        upload_concurrency;  // chunks of one file; absent: only max_in_flight limits
   };
 
   struct MountOptions {
@@ -52,22 +54,25 @@ struct MountConfig {
     bool allow_other = false;
     std::optional<uint32_t> uid;  // owner of objects that carry none; absent: whoever mounts
     std::optional<uint32_t> gid;
-    uint32_t umask = 0;           // taken away from the two modes below
-    uint32_t file_mode = 0644;    // of objects that carry none
+    uint32_t umask = 0;         // taken away from the two modes below
+    uint32_t file_mode = 0644;  // of objects that carry none
     uint32_t directory_mode = 0755;
-    bool trust_special = false;   // set-uid and set-gid bits and device files found in the bucket count
+    bool trust_special =
+        false;  // set-uid and set-gid bits and device files found in the bucket count
     uint64_t capacity = 1ull << 50;  // what df shows
-    /// Flags for the kernel that came with -o, such as "noexec" or "noatime", to be handed on as they are.
+    /// Flags for the kernel that came with -o, such as "noexec" or "noatime", to be handed on as
+    /// they are.
     std::vector<std::string> kernel_flags;
   };
 
-  std::string name;    // of the file without .toml, unless it says otherwise; never empty after loading
-  std::string path;    // of the file this came from
-  std::string prefix;  // "" or ends with '/'
-  StoreConfig store;   // with the credentials in it, unless LoadOptions said not to fetch them
-  bool env_auth = false;      // already followed, as are the three below
+  std::string
+      name;  // of the file without .toml, unless it says otherwise; never empty after loading
+  std::string path;       // of the file this came from
+  std::string prefix;     // "" or ends with '/'
+  StoreConfig store;      // with the credentials in it, unless LoadOptions said not to fetch them
+  bool env_auth = false;  // already followed, as are the three below
   std::string passwd_file;
-  std::string parameters;     // the string of extended parameters, as it was written
+  std::string parameters;  // the string of extended parameters, as it was written
   std::optional<int64_t> connection_retries;
 
   Fsync fsync = Fsync::kRemote;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The one table of options. It drives loading, `quayfs config` help, quayfs.toml(5), the -o options, and the rendering of the
-// effective config: an option that is not here does not exist, and one that is here is documented.
+// The one table of options. It drives loading, `quayfs config` help, quayfs.toml(5), the -o
+// options, and the rendering of the effective config: an option that is not here does not exist,
+// and one that is here is documented.
 
 #pragma once
 
@@ -19,12 +20,12 @@ namespace quayfs {
 enum class OptionType {
   kString,
   kBool,
-  kInteger,      // within [min, max]
-  kSize,         // bytes, "20GiB"; within [min, max]
-  kDuration,     // "90s", "1h30m", "250ms"
-  kChoice,       // one of `choices`; case, blanks, '-', '_' and ':' do not matter
-  kMode,         // octal, in quotes: "0644"
-  kUser,         // a number or a name
+  kInteger,   // within [min, max]
+  kSize,      // bytes, "20GiB"; within [min, max]
+  kDuration,  // "90s", "1h30m", "250ms"
+  kChoice,    // one of `choices`; case, blanks, '-', '_' and ':' do not matter
+  kMode,      // octal, in quotes: "0644"
+  kUser,      // a number or a name
   kGroup,
   kSecret,       // a string, { file = ... }, { env = ... } or { command = [...] }; never shown
   kSourced,      // the same forms, but nothing to hide
@@ -32,22 +33,21 @@ enum class OptionType {
   kConsistency,  // a duration, "close-to-open" or "exclusive"
 };
 
-/// How a choice is stored: as the index into `choices`. `get` answers nothing where the option is not set.
+/// How a choice is stored: as the index into `choices`. `get` answers nothing where the option is
+/// not set.
 struct ChoiceBinding {
   void (*set)(MountConfig&, size_t index);
   std::optional<size_t> (*get)(const MountConfig&);
 };
 
 /// Where in a MountConfig the value lives.
-using OptionBinding =
-    std::variant<std::string& (*)(MountConfig&), bool& (*)(MountConfig&),
-                 std::optional<bool>& (*)(MountConfig&), uint64_t& (*)(MountConfig&),
-                 std::optional<uint64_t>& (*)(MountConfig&),
-                 std::optional<int64_t>& (*)(MountConfig&), uint32_t& (*)(MountConfig&),
-                 std::optional<uint32_t>& (*)(MountConfig&), Duration& (*)(MountConfig&),
-                 std::optional<Duration>& (*)(MountConfig&),
-                 std::vector<s3::HttpHeader>& (*)(MountConfig&),
-                 MountConfig::Consistency& (*)(MountConfig&), ChoiceBinding>;
+using OptionBinding = std::variant<
+    std::string& (*)(MountConfig&), bool& (*)(MountConfig&), std::optional<bool>& (*)(MountConfig&),
+    uint64_t& (*)(MountConfig&), std::optional<uint64_t>& (*)(MountConfig&),
+    std::optional<int64_t>& (*)(MountConfig&), uint32_t& (*)(MountConfig&),
+    std::optional<uint32_t>& (*)(MountConfig&), Duration& (*)(MountConfig&),
+    std::optional<Duration>& (*)(MountConfig&), std::vector<s3::HttpHeader>& (*)(MountConfig&),
+    MountConfig::Consistency& (*)(MountConfig&), ChoiceBinding>;
 
 /// What one provider does differently. Texts as a user would write them; "" for no difference.
 struct ProviderRule {
@@ -58,7 +58,7 @@ struct ProviderRule {
 };
 
 struct Option {
-  std::string_view section;       // "" for the top of the file
+  std::string_view section;  // "" for the top of the file
   std::string_view key;
   OptionType type = OptionType::kString;
   std::string_view default_text;  // as a user would write it, without quotes; "" for none
@@ -96,7 +96,8 @@ struct NamedOption {
   const Option* option = nullptr;            // null: no such option
   std::optional<std::string> implied_value;  // of an alias that is a whole setting
 };
-/// By a name given to -o: "cache.size", "cache_size", "cache-size", a key that occurs once, or an alias; case does not matter.
+/// By a name given to -o: "cache.size", "cache_size", "cache-size", a key that occurs once, or an
+/// alias; case does not matter.
 NamedOption FindOptionByName(std::string_view name);
 
 /// The full name of the option that `section`.`key` was probably meant to be, or "".

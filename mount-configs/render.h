@@ -10,8 +10,8 @@
 
 namespace quayfs {
 
-/// The config in effect, defaults included, as TOML. Secrets are masked, or shown as the place they came from. Ends with a
-/// newline.
+/// The config in effect, defaults included, as TOML. Secrets are masked, or shown as the place they
+/// came from. Ends with a newline.
 std::string RenderEffectiveConfig(const MountConfig& config);
 
 /// Every option with its default and meaning, for a terminal of 80 columns.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Where values that should not stand in a config come from: a file, a variable, a command; and which files may hold them.
-// No error message of this file holds a byte of what was read.
+// Where values that should not stand in a config come from: a file, a variable, a command; and
+// which files may hold them. No error message of this file holds a byte of what was read.
 
 #pragma once
 
@@ -27,11 +27,12 @@ struct SecretSource {
   std::string Describe() const;
 };
 
-/// Refuses a file that belongs to somebody else than root or us, or that others could read (`secret`) or change, and says
-/// which chmod or chown to run: kPermissionDenied.
+/// Refuses a file that belongs to somebody else than root or us, or that others could read
+/// (`secret`) or change, and says which chmod or chown to run: kPermissionDenied.
 Status CheckFileIsPrivate(const struct stat& facts, const std::string& path, bool secret);
 
-/// The whole of a small regular file that passes CheckFileIsPrivate. kNotFound, kPermissionDenied, kTooLarge (over 64 KiB), kIo.
+/// The whole of a small regular file that passes CheckFileIsPrivate. kNotFound, kPermissionDenied,
+/// kTooLarge (over 64 KiB), kIo.
 Result<std::string> ReadPrivateFile(const std::string& path);
 
 struct FileText {
@@ -41,8 +42,9 @@ struct FileText {
 /// A config file: must belong to root or us and not be open for others to change.
 Result<FileText> ReadConfigFile(const std::string& path);
 
-/// Runs `command` without a shell, with no input, and returns what it printed, blanks at both ends trimmed. Killed, with its
-/// process group, after `timeout`. kInvalidArgument: not an absolute path, status not 0, no output, too much of it; kTimedOut.
+/// Runs `command` without a shell, with no input, and returns what it printed, blanks at both ends
+/// trimmed. Killed, with its process group, after `timeout`. kInvalidArgument: not an absolute
+/// path, status not 0, no output, too much of it; kTimedOut.
 Result<std::string> RunSecretCommand(const std::vector<std::string>& command, Duration timeout);
 
 using Environment = std::function<std::optional<std::string>(const std::string&)>;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A TOML document as a plain tree with positions. The only place that knows the TOML library is toml_document.cc.
+// A TOML document as a plain tree with positions. The only place that knows the TOML library is
+// toml_document.cc.
 
 #pragma once
 
@@ -23,11 +24,11 @@ struct TomlEntry;
 struct TomlValue {
   enum class Kind { kString, kInteger, kFloat, kBool, kTime, kArray, kTable };
   Kind kind = Kind::kTable;
-  std::string text;      // kString
-  int64_t integer = 0;   // kInteger
-  bool boolean = false;  // kBool
-  std::vector<TomlValue> items;      // kArray
-  std::vector<TomlEntry> entries;    // kTable, in the order of the file
+  std::string text;                // kString
+  int64_t integer = 0;             // kInteger
+  bool boolean = false;            // kBool
+  std::vector<TomlValue> items;    // kArray
+  std::vector<TomlEntry> entries;  // kTable, in the order of the file
   TomlPosition position;
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Values of options: from what a user wrote into a MountConfig, and back. Pure functions, except that a user or group name is
-// looked up in the system's database.
+// Values of options: from what a user wrote into a MountConfig, and back. Pure functions, except
+// that a user or group name is looked up in the system's database.
 
 #pragma once
 
@@ -30,9 +30,9 @@ std::string QuoteToml(std::string_view text);
 /// Case, blanks, '-', '_' and ':' do not matter.
 bool SameChoice(std::string_view a, std::string_view b);
 
-/// Sets `option` from a value in a file. Types are strict: a number in quotes is no number. Errors say what was wanted and, unless
-/// the option is a secret, what was there; they do not name the option. REQUIRES: not kSecret or kSourced unless `value` is a
-/// string.
+/// Sets `option` from a value in a file. Types are strict: a number in quotes is no number. Errors
+/// say what was wanted and, unless the option is a secret, what was there; they do not name the
+/// option. REQUIRES: not kSecret or kSourced unless `value` is a string.
 Status SetFromToml(const Option& option, const TomlValue& value, MountConfig& config);
 /// The same from text, as -o and the extended parameters give it.
 Status SetFromText(const Option& option, std::string_view text, MountConfig& config);

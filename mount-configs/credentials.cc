@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include <fmt/format.h>
+
+#include <array>
+#include <utility>
+
+#include "base/hash.h"
+#include "base/text.h"
+#include "mount-configs/loading.h"
+#include "mount-configs/values.h"
+
+namespace quayfs {
+namespace {
+
+constexpr std::string_view kSection = "credentials";
+constexpr size_t kCustomerKeyBytes = 32;
+
+struct VariablePair {
+  std::string_view provider;  // "" for all
+  std::string key;
+  std::string secret;
+  std::string token;  // "" for none
+};
+
+/// In the order in which they are tried; protocol.md 2.8 for QingStor.
+const std::vector<VariablePair>& Variables() {
+  static const auto* const pairs = new std::vector<VariablePair>{
+      {"qingstor", "QINGSTOR_ACCESS_KEY_ID", "QINGSTOR_SECRET_ACCESS_KEY", ""},
+      {"qingstor", "QS_ACCESS_KEY_ID", "QS_SECRET_ACCESS_KEY", ""},
+      {"qingstor", "QS_ACCESS_KEY", "QS_SECRET_KEY", ""},
+      {"kodo", "QINIU_ACCESS_KEY", "QINIU_SECRET_KEY", ""},
+      {"", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"},
+  };
+  return *pairs;
+}
+
+bool Applies(const VariablePair& pair, const std::string& provider) {
+  if (!pair.provider.empty()) return pair.provider == provider;
+  return provider != "qingstor";
+}
+
+std::string Unquote(std::string_view text) {
+  const bool quoted = text.size() >= 2 && (text.front() == '"' || text.front() == '\'') &&
+                      text.back() == text.front();
+  return std::string(quoted ? text.substr(1, text.size() - 2) : text);
+}
+
+/// The two keys out of the YAML file that QingStor's own tools use: top-level `name: value` lines.
+Result<s3::Credentials> ReadQingStorFile(const std::string& path) {
+  QUAY_ASSIGN(const std::string text, ReadPrivateFile(path));
+  s3::Credentials credentials;
+  for (const std::string_view line : Split(text, '\n')) {
+    const size_t colon = line.find(':');
+    if (colon == std::string_view::npos) continue;
+    const std::string_view name = TrimBlanks(line.substr(0, colon));
+    const std::string value = Unquote(TrimBlanks(line.substr(colon + 1)));
+    if (name == "access_key_id" || name == "qy_access_key_id") credentials.access_key_id = value;
+    if (name == "secret_access_key" || name == "qy_secret_access_key") {
+      credentials.secret_access_key = value;
+    }
+  }
+  if (credentials.access_key_id.empty() || credentials.secret_access_key.empty()) {
+    return Error(Code::kInvalidArgument, path + " holds no access_key_id and secret_access_key");
+  }
+  return credentials;
+}
+
+Result<s3::Credentials> FromEnvironment(const Loading& loading) {
+  const std::string& provider = loading.config.store.provider;
+  const Environment& environment = loading.environment();
+  std::string tried;
+  for (const VariablePair& pair : Variables()) {
+    if (!Applies(pair, provider)) continue;
+    s3::Credentials found;
+    found.access_key_id = environment(pair.key).value_or("");
+    found.secret_access_key = environment(pair.secret).value_or("");
+    if (!pair.token.empty()) found.session_token = environment(pair.token).value_or("");
+    if (!found.access_key_id.empty() && !found.secret_access_key.empty()) return found;
+    tried += fmt::format("{}{} and {}", tried.empty() ? "" : ", ", pair.key, pair.secret);
+  }
+  const std::string file = environment("QINGSTOR_CONFIG_PATH").value_or("");
+  if (provider == "qingstor" && !file.empty()) return ReadQingStorFile(loading.AbsolutePath(file));
+  return Error(
+      Code::kInvalidArgument,
+      "'credentials.env_auth' is set, but the environment has no keys; looked for " + tried);
+}
+
+/// One line of an s3fs password file; nothing for a comment, a blank line or another bucket.
+std::optional<s3::Credentials> ReadPasswdLine(std::string_view line, const std::string& bucket) {
+  line = TrimBlanks(line);
+  if (line.empty() || line.front() == '#') return std::nullopt;
+  const std::vector<std::string_view> parts = Split(line, ':');
+  const bool named = parts.size() == 3 && parts[0] == bucket;
+  if (!named && parts.size() != 2) return std::nullopt;
+  const size_t first = parts.size() - 2;
+  return s3::Credentials{std::string(parts[first]), std::string(parts[first + 1]), ""};
+}
+
+Result<s3::Credentials> FromPasswdFile(const Loading& loading) {
+  const std::string& path = loading.config.passwd_file;
+  QUAY_ASSIGN(const std::string text, ReadPrivateFile(path));
+  std::optional<s3::Credentials> common;
+  for (const std::string_view line : Split(text, '\n')) {
+    std::optional<s3::Credentials> found = ReadPasswdLine(line, loading.config.store.bucket);
+    if (!found) continue;
+    const bool for_this_bucket = Split(TrimBlanks(line), ':').size() == 3;
+    if (for_this_bucket) return *std::move(found);
+    if (!common) common = std::move(found);
+  }
+  if (common && !common->access_key_id.empty() && !common->secret_access_key.empty()) {
+    return *std::move(common);
+  }
+  return Error(Code::kInvalidArgument,
+               fmt::format("{} holds no KEY:SECRET and no line for bucket '{}'", path,
+                           loading.config.store.bucket));
+}
+
+bool IsKeyGiven(const Loading& loading, std::string_view key) {
+  return loading.IsGiven(kSection, key);
+}
+
+/// Which of the keys and ways to get keys were given together.
+void CheckCombination(Loading& loading) {
+  const bool access = IsKeyGiven(loading, "access_key_id");
+  const bool secret = IsKeyGiven(loading, "secret_access_key");
+  const auto origin = [&loading](std::string_view key) { return loading.OriginOf(kSection, key); };
+  if (access && !secret) {
+    loading.AddProblem(origin("access_key_id"),
+                       "'credentials.access_key_id' needs 'credentials.secret_access_key'");
+  }
+  if (secret && !access) {
+    loading.AddProblem(origin("secret_access_key"),
+                       "'credentials.secret_access_key' needs 'credentials.access_key_id'");
+  }
+  if (IsKeyGiven(loading, "session_token") && !access) {
+    loading.AddProblem(origin("session_token"),
+                       "'credentials.session_token' needs 'credentials.access_key_id'");
+  }
+  if ((access || secret) && loading.config.env_auth) {
+    loading.AddWarning(origin("env_auth"), "'credentials.env_auth' is ignored: there are keys");
+  }
+  if (!loading.config.passwd_file.empty() && (access || secret)) {
+    loading.AddProblem(origin("passwd_file"),
+                       "'credentials.passwd_file' and keys in the file exclude each other");
+  }
+  const bool any =
+      access || secret || !loading.config.passwd_file.empty() || loading.config.env_auth;
+  if (loading.config.store.anonymous && any) {
+    loading.AddProblem(origin("anonymous"), "'credentials.anonymous' and keys exclude each other");
+  }
+}
+
+void TakeCredentials(Result<s3::Credentials> found, std::string_view key, Loading& loading) {
+  if (found) {
+    loading.config.store.credentials = *std::move(found);
+    return;
+  }
+  loading.AddProblem(loading.OriginOf(kSection, key), found.error().message(), found.code());
+}
+
+void ResolvePending(Loading& loading) {
+  for (const PendingSecret& pending : loading.pending_secrets) {
+    const std::string name = pending.option->full_name();
+    Result<std::string> value =
+        ResolveSecret(pending.source, loading.environment(), loading.options().command_timeout);
+    if (!value) {
+      loading.AddProblem(pending.origin, fmt::format("'{}': {}", name, value.error().message()),
+                         value.code());
+      continue;
+    }
+    const Status set = SetFromText(*pending.option, *value, loading.config);
+    if (!set) {
+      loading.AddProblem(pending.origin, fmt::format("'{}' {}", name, set.error().message()));
+    }
+  }
+}
+
+void CheckCustomerKey(Loading& loading) {
+  const std::string& key = loading.config.store.sse_customer_key;
+  if (key.empty()) return;
+  std::string raw;
+  if (Base64Decode(key, &raw) && raw.size() == kCustomerKeyBytes) return;
+  loading.AddProblem(loading.OriginOf(kSection, "sse_customer_key"),
+                     "'credentials.sse_customer_key' must be 32 bytes in base64");
+}
+
+}  // namespace
+
+void FetchCredentials(Loading& loading) {
+  CheckCombination(loading);
+  const MountConfig& config = loading.config;
+  const bool has_keys =
+      IsKeyGiven(loading, "access_key_id") || IsKeyGiven(loading, "secret_access_key");
+  const bool from_file = !config.passwd_file.empty();
+  const bool from_environment = config.env_auth && !has_keys && !from_file;
+  if (config.store.provider == "qingstor" && !has_keys && !from_file && !from_environment) {
+    loading.config.store.anonymous = true;
+  }
+  if (loading.ok() && loading.options().resolve_secrets) {
+    ResolvePending(loading);
+    if (from_file) TakeCredentials(FromPasswdFile(loading), "passwd_file", loading);
+    if (from_environment) TakeCredentials(FromEnvironment(loading), "env_auth", loading);
+  }
+  CheckCustomerKey(loading);
+}
+
+}  // namespace quayfs
