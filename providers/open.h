@@ -3,14 +3,27 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "base/result.h"
 #include "providers/config.h"
 #include "providers/object_store.h"
+#include "providers/probe.h"
 
 namespace quayfs {
 
-/// Checks the config and makes the store; sends no request. kInvalidArgument names the field and what it should be.
+struct OpenOptions {
+  /// What a probe of this bucket has shown, instead of what the vendor's profile says.
+  std::optional<ProbeReport> probed;
+  /// Declares and sends everything, whatever the profile says. For ProbeCapabilities and nothing
+  /// else: with such a store a condition may be ignored.
+  bool try_everything = false;
+};
+
+/// Checks the config and makes the store; sends no request. kInvalidArgument names the field and
+/// what it should be.
 Result<std::unique_ptr<ObjectStore>> OpenStore(const StoreConfig& config);
+Result<std::unique_ptr<ObjectStore>> OpenStore(const StoreConfig& config,
+                                               const OpenOptions& options);
 
 }  // namespace quayfs

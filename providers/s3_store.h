@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ObjectStore over the S3 client: translates types, refuses what the store is known not to honour
+// before anything is sent, and remembers what the service turns out not to have.
+
+#pragma once
+
+#include <memory>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "providers/object_store.h"
+#include "providers/resolve.h"
+#include "s3/http.h"
+
+namespace quayfs {
+
+/// `clock` outlives the store. `resolved.capabilities` are what the store declares at first.
+std::unique_ptr<ObjectStore> MakeS3Store(ResolvedStore resolved,
+                                         std::unique_ptr<s3::HttpClient> http, Clock& clock);
+
+}  // namespace quayfs
