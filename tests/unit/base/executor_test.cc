@@ -34,9 +34,9 @@ TEST(ThreadPoolTest, StartsNoThreadWithoutATask) {
 }
 
 TEST(ThreadPoolTest, NeverRunsInsideThePost) {
-  ThreadPool pool("test", 1);
   std::thread::id where;
   std::latch done(1);
+  ThreadPool pool("test", 1);
   pool.Post([&] {
     where = std::this_thread::get_id();
     done.count_down();
@@ -77,19 +77,19 @@ TEST(ThreadPoolTest, KeepsToTheMostThreadsAndQueuesTheRest) {
 }
 
 TEST(ThreadPoolTest, AWokenThreadIsNotCountedForTwoTasks) {
-  // Each pair needs two threads at the same time; if the second task were left to an idle thread
-  // that the first has taken already, the pair would hang.
-  ThreadPool pool("test", 2);
-  for (int i = 0; i < 500; ++i) {
-    const auto meet = std::make_shared<std::latch>(2);
-    std::latch done(2);
+  // Two tasks that need each other meet a pool with one idle thread. If the second were left to the
+  // thread that the first has woken, they would wait for ever.
+  for (int i = 0; i < 300; ++i) {
+    std::latch one(1);
+    std::latch meet(2);
+    ThreadPool pool("test", 2);
+    pool.Post([&one] { one.count_down(); });
+    one.wait();
+    for (int k = 0; k < 20; ++k) std::this_thread::yield();  // most rounds find the thread idle
     for (int k = 0; k < 2; ++k) {
-      pool.Post([meet, &done] {
-        meet->arrive_and_wait();
-        done.count_down();
-      });
+      pool.Post([&meet] { meet.arrive_and_wait(); });
     }
-    done.wait();
+    meet.wait();
   }
 }
 
@@ -123,18 +123,18 @@ TEST(ThreadPoolTest, TheDestructorDrainsAChainThatIsStillGrowing) {
 }
 
 TEST(ThreadPoolTest, AnIdlePoolEndsAtOnce) {
-  ThreadPool pool("test", 4);
   std::latch done(4);
+  ThreadPool pool("test", 4);
   for (int i = 0; i < 4; ++i) pool.Post([&done] { done.arrive_and_wait(); });
   done.wait();
 }
 
 TEST(ThreadPoolTest, TheTaskIsGoneBeforeTheNextOneRuns) {
+  std::latch done(1);
+  long uses = 0;
   ThreadPool pool("test", 1);
   const auto held = std::make_shared<int>(1);
-  std::latch done(1);
   pool.Post([held] {});
-  long uses = 0;
   pool.Post([&] {
     uses = held.use_count();
     done.count_down();
@@ -143,12 +143,36 @@ TEST(ThreadPoolTest, TheTaskIsGoneBeforeTheNextOneRuns) {
   EXPECT_EQ(uses, 1);
 }
 
+struct PostsWhenItGoes {
+  PostsWhenItGoes(ThreadPool* p, std::latch* d) : pool(p), done(d) {}
+  ~PostsWhenItGoes() {
+    pool->Post([latch = done] { latch->count_down(); });
+  }
+  PostsWhenItGoes(const PostsWhenItGoes&) = delete;
+  PostsWhenItGoes& operator=(const PostsWhenItGoes&) = delete;
+
+  ThreadPool* pool;
+  std::latch* done;
+};
+
+TEST(ThreadPoolTest, WhatATaskHoldsGoesOutsideTheLock) {
+  std::latch done(1);
+  std::latch queued(1);
+  ThreadPool pool("test", 1);
+  auto held = std::make_shared<PostsWhenItGoes>(&pool, &done);
+  pool.Post([held, &queued] { queued.wait(); });
+  pool.Post([] {});
+  held.reset();
+  queued.count_down();
+  done.wait();
+}
+
 TEST(ThreadPoolTest, ThreadsHaveANameAndLeaveSignalsAlone) {
-  ThreadPool pool("a-very-long-pool-name", 1);
   std::array<char, 32> name{};
   sigset_t mask;
-  sigemptyset(&mask);
   std::latch done(1);
+  ThreadPool pool("a-very-long-pool-name", 1);
+  sigemptyset(&mask);
   pool.Post([&] {
     pthread_getname_np(pthread_self(), name.data(), name.size());
     pthread_sigmask(SIG_SETMASK, nullptr, &mask);
