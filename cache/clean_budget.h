@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How many clean bytes all files hold, and which were used longest ago. Whole segments of a file age together.
+// How many clean bytes all files hold, and which were used longest ago. Whole segments of a file
+// age together.
 
 #pragma once
 
@@ -21,7 +22,8 @@ namespace quayfs {
 class Evictable {
  public:
   virtual ~Evictable() = default;
-  /// Drops the clean bytes of `range` that nobody needs right now, and tells the budget. Called without locks.
+  /// Drops the clean bytes of `range` that nobody needs right now, and tells the budget. Called
+  /// without locks.
   virtual void Evict(ByteRange range) = 0;
 };
 
@@ -41,7 +43,8 @@ class CleanBudget {
 
   uint64_t bytes() const;
 
-  /// Evicts what was used longest ago until the limit is kept or nothing more can go. REQUIRES: no locks held.
+  /// Evicts what was used longest ago until the limit is kept or nothing more can go. REQUIRES: no
+  /// locks held.
   void Enforce() { Shrink(limit_); }
   /// The same for a lower limit, when the disk is fuller than expected.
   void Shrink(uint64_t limit);
@@ -56,7 +59,8 @@ class CleanBudget {
   using List = std::list<Segment>;  // most recently used first
 
   void Remove(std::map<Key, List::iterator>::iterator it) QUAY_REQUIRES(mutex_);
-  /// The oldest segment; it becomes the newest, so that the next call tries another. Null when within the limit.
+  /// The oldest segment; it becomes the newest, so that the next call tries another. Null when
+  /// within the limit.
   std::shared_ptr<Evictable> TakeVictim(uint64_t limit, ByteRange* range);
 
   const uint64_t limit_;

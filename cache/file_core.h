@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One file of the cache: its local file, the state of its bytes, and what is under way to and from the store. It outlives the FileData that
-// callers hold: with none of them it is parked, without an open descriptor, keeping what it has for the next one.
+// One file of the cache: its local file, the state of its bytes, and what is under way to and from
+// the store. It outlives the FileData that callers hold: with none of them it is parked, without an
+// open descriptor, keeping what it has for the next one.
 //
-// One lock guards all of it; it is never held across a call of the store. It is held across local writes (so that "which bytes" and "the
-// bytes" change together), not across the local reads of readers and uploads.
+// One lock guards all of it; it is never held across a call of the store. It is held across local
+// writes (so that "which bytes" and "the bytes" change together), not across the local reads of
+// readers and uploads.
 //
-// file_core.cc: local reads and writes, eviction, parking.   fetch.cc: from the store.   publish.cc: to it.   stream.cc: ahead of that.
+// file_core.cc: local reads and writes, eviction, parking.   fetch.cc: from the store. publish.cc:
+// to it.   stream.cc: ahead of that.
 
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <list>
 #include <memory>
 #include <optional>
@@ -31,7 +35,8 @@ namespace quayfs {
 /// Thread-safe. Always held by a shared_ptr: tasks in flight keep it alive.
 class FileCore final : public Evictable, public std::enable_shared_from_this<FileCore> {
  public:
-  /// Shows `base`; a new, empty file if there is none. The local file is made when it is first needed.
+  /// Shows `base`; a new, empty file if there is none. The local file is made when it is first
+  /// needed.
   FileCore(CacheContext& context, uint64_t inode, const BaseVersion& base);
   ~FileCore() override;
   FileCore(const FileCore&) = delete;
@@ -41,8 +46,8 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   uint64_t size() const;
   bool dirty() const;
   FileDataState state() const;
-  Result<size_t> Read(uint64_t offset, std::span<std::byte> out, ReadPattern& pattern, bool may_block,
-                      const CallOptions& call);
+  Result<size_t> Read(uint64_t offset, std::span<std::byte> out, ReadPattern& pattern,
+                      bool may_block, const CallOptions& call);
   Status Write(uint64_t offset, std::span<const std::byte> data);
   Status Truncate(uint64_t size);
   Status SyncLocal();
@@ -51,7 +56,8 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   void Rebase(const BaseVersion& base);
   void Replace(const BaseVersion& base);
 
-  /// A FileData begins / ends to use this. Detach calls off what is under way for it and closes the local file.
+  /// A FileData begins / ends to use this. Detach calls off what is under way for it and closes the
+  /// local file.
   void Attach();
   void Detach();
   /// Shows `base` unless it does so already or is dirty.
@@ -64,7 +70,8 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   void Evict(ByteRange range) override;
 
  private:
-  /// Bytes of the file that somebody is using or waiting for: they are not evicted. Guarded by mutex_.
+  /// Bytes of the file that somebody is using or waiting for: they are not evicted. Guarded by
+  /// mutex_.
   struct Use {
     ByteRange range;
     bool waited_for = false;
@@ -105,9 +112,11 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   /// Closes the local file, and removes it if nothing in it is worth keeping.
   void Park() QUAY_REQUIRES(mutex_);
   void RemoveLocal() QUAY_REQUIRES(mutex_);
-  void ReplaceLocked(const BaseVersion& base, std::vector<std::stop_source>* stops) QUAY_REQUIRES(mutex_);
-  template <typename Operation>
-  Status WithRoom(Operation operation);
+  void ReplaceLocked(const BaseVersion& base, std::vector<std::stop_source>* stops)
+      QUAY_REQUIRES(mutex_);
+  /// Runs `operation`; when the disk is full, gives clean bytes back and tries again. Takes no lock
+  /// itself.
+  Status WithRoom(const std::function<Status()>& operation);
 
   UseRef AddUse(ByteRange range) QUAY_REQUIRES(mutex_);
   void RemoveUse(const UseRef& use) QUAY_REQUIRES(mutex_);
@@ -115,57 +124,69 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   void WakeAllUses() QUAY_REQUIRES(mutex_);
 
   // ---- from the store (fetch.cc)
-  Status WaitReadable(const UseRef& use, bool may_block, const CallOptions& call) QUAY_REQUIRES(mutex_);
-  /// The first error among `mine` that keeps `missing` from arriving; forgets those that do not matter.
-  std::optional<Error> FetchFailure(const std::vector<ByteRange>& missing, std::vector<FetchRef>* mine)
+  Status WaitReadable(const UseRef& use, bool may_block, const CallOptions& call)
       QUAY_REQUIRES(mutex_);
+  /// The first error among `mine` that keeps `missing` from arriving; forgets those that do not
+  /// matter.
+  std::optional<Error> FetchFailure(const std::vector<ByteRange>& missing,
+                                    std::vector<FetchRef>* mine) QUAY_REQUIRES(mutex_);
   void StartFetches(ByteRange wanted, uint64_t piece, Transfers::Lane lane) QUAY_REQUIRES(mutex_);
   void RunFetch(const FetchRef& fetch);
   Status FillFrom(const FetchRef& fetch, uint64_t offset, std::span<const std::byte> data);
   void AbandonFetches(std::vector<std::stop_source>* stops) QUAY_REQUIRES(mutex_);
   Result<size_t> ReadAround(uint64_t offset, std::span<std::byte> out, const CallOptions& call);
 
-  // ---- to the store (publish.cc)
-  struct PutBody;
+  // ---- to the store (publish.cc, multipart.cc). Empty optional: the file has changed so much that
+  // it needs another kind of plan.
+  using Published = std::optional<ObjectInfo>;
   Result<UploadPlan> PlanNow() const QUAY_REQUIRES(mutex_);
   Result<ObjectInfo> PublishAlone(const PublishRequest& request, const CallOptions& call);
-  Result<std::optional<ObjectInfo>> PutSmall(const PublishRequest& request, const CallOptions& call);
-  Result<std::optional<ObjectInfo>> PutLarge(const PublishRequest& request, const CallOptions& call);
+  Result<Published> PutSmall(const PublishRequest& request, const CallOptions& call);
+  Result<Published> PutLarge(const PublishRequest& request, const CallOptions& call);
   Result<ObjectInfo> SendPut(const PublishRequest& request, const DataSource& source,
                              const CallOptions& call);
-  Result<std::optional<ObjectInfo>> PutMultipart(const PublishRequest& request, const CallOptions& call);
-  Result<SessionRef> OpenSession(const PublishRequest& request, const CallOptions& call, bool* adopted);
-  Result<std::optional<ObjectInfo>> RunSession(const SessionRef& session, const PublishRequest& request,
-                                               const CallOptions& call);
-  Result<bool> SendRound(PublishRun& run);
-  Result<bool> SendFrozen(PublishRun& run);
-  Status SendParts(PublishRun& run, const std::vector<PlannedPart>& parts,
-                   const std::shared_ptr<DiskFile>& copy, uint64_t copy_length);
+  /// The whole file is readable and in use; returns its size, or nothing if it is not of `kind` any
+  /// more.
+  Result<std::optional<uint64_t>> GatherWhole(UploadPlan::Kind kind, UseRef* use,
+                                              const CallOptions& call);
+  Status SnapshotWhole(std::span<std::byte> out) QUAY_REQUIRES(mutex_);
+  void BeginCommit() QUAY_REQUIRES(mutex_);
+  /// Ends what BeginPublication began.
+  Result<ObjectInfo> Settle(const std::string& key, Result<ObjectInfo> sent,
+                            const CallOptions& call);
+  Result<std::shared_ptr<DiskFile>> PrivateCopy(const std::vector<ByteRange>& ranges,
+                                                uint64_t* length);
+  void PauseWriters() QUAY_REQUIRES(mutex_);
+  void ResumeWriters() QUAY_REQUIRES(mutex_);
+
+  enum class Round { kReady, kAgain, kOtherPlan };
+  Result<Published> PutMultipart(const PublishRequest& request, const CallOptions& call);
+  Result<SessionRef> OpenSession(const PublishRequest& request, const CallOptions& call,
+                                 bool* adopted);
+  Result<Published> RunSession(PublishRun& run);
+  Result<Round> SendRound(PublishRun& run);
+  Result<Round> SendFrozen(PublishRun& run);
+  Result<Round> PauseReadable(PublishRun& run);
+  Status SendParts(PublishRun& run);
+  Status SendPart(PublishRun& run, const PlannedPart& part, UseRef* use) QUAY_REQUIRES(mutex_);
   /// True if the part has to be posted; waits for an earlier request under its number.
   Result<bool> PartNeeded(PublishRun& run, const PlannedPart& part) QUAY_REQUIRES(mutex_);
-  void PostPart(const SessionRef& session, const PlannedPart& part, std::shared_ptr<DiskFile> file,
-                uint64_t length, UseRef use, std::optional<SteadyTime> deadline, bool streaming)
-      QUAY_REQUIRES(mutex_);
-  void RunPart(const SessionRef& session, const PlannedPart& part,
-               const std::shared_ptr<DiskFile>& file, uint64_t length, const UseRef& use,
-               const std::shared_ptr<std::atomic<bool>>& stale, const BaseVersion& base,
-               std::optional<SteadyTime> deadline, bool streaming);
-  void PartFinished(const SessionRef& session, const PlannedPart& part, Result<PartInfo> result,
-                    bool streaming);
-  Result<std::vector<PlannedPart>> PauseAndPlan(PublishRun& run, std::vector<UseRef>* uses);
-  Result<std::shared_ptr<DiskFile>> PrivateCopy(const std::vector<ByteRange>& ranges, uint64_t* length);
-  void ResumeWriters();
-  void WaitIdle(const SessionRef& session) QUAY_REQUIRES(mutex_);
+  Status WaitIdle(PublishRun& run) QUAY_REQUIRES(mutex_);
   Result<ObjectInfo> Complete(PublishRun& run);
-  Result<ObjectInfo> Settle(const std::string& key, Result<ObjectInfo> sent, const CallOptions& call);
-  void AbortUpload(const std::string& key, const std::string& upload_id);
+
+  struct PartTask;
+  Status PostPart(PartTask task) QUAY_REQUIRES(mutex_);
+  void RunPart(const PartTask& task);
+  void PartFinished(const PartTask& task, Result<PartInfo> result);
 
   // ---- ahead of publication (stream.cc)
   void PumpStream() QUAY_REQUIRES(mutex_);
   void BeginStream() QUAY_REQUIRES(mutex_);
+  void DropStream() QUAY_REQUIRES(mutex_);
   void RunCreate(const SessionRef& session);
   /// Ends a session that nobody will complete; the upload is aborted in the background.
-  void AbandonSession(SessionRef session, std::vector<std::stop_source>* stops) QUAY_REQUIRES(mutex_);
+  void AbandonSession(SessionRef session, std::vector<std::stop_source>* stops)
+      QUAY_REQUIRES(mutex_);
   void PostAbort(const SessionRef& session) QUAY_REQUIRES(mutex_);
 
   CacheContext& context_;
@@ -177,14 +198,16 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   CondVar changed_;  // publications, pauses, sessions; readers have their own
   FileExtents extents_ QUAY_GUARDED_BY(mutex_);
   BaseVersion base_ QUAY_GUARDED_BY(mutex_);
-  /// Dirty bytes that a failed write destroyed and that could not be put back. Never served, never published.
+  /// Dirty bytes that a failed write destroyed and that could not be put back. Never served, never
+  /// published.
   ExtentSet broken_ QUAY_GUARDED_BY(mutex_);
 
   std::shared_ptr<DiskFile> file_ QUAY_GUARDED_BY(mutex_);  // null when closed
   bool on_disk_ QUAY_GUARDED_BY(mutex_) = false;            // the name path_ is ours
-  uint64_t local_length_ QUAY_GUARDED_BY(mutex_) = 0;       // of the local file; the rest up to size is zeros
-  bool trim_pending_ QUAY_GUARDED_BY(mutex_) = false;       // there may be rubbish beyond the size
-  uint64_t noted_dirty_ QUAY_GUARDED_BY(mutex_) = 0;        // our share of the context's count
+  uint64_t local_length_ QUAY_GUARDED_BY(mutex_) =
+      0;  // of the local file; the rest up to size is zeros
+  bool trim_pending_ QUAY_GUARDED_BY(mutex_) = false;  // there may be rubbish beyond the size
+  uint64_t noted_dirty_ QUAY_GUARDED_BY(mutex_) = 0;   // our share of the context's count
 
   int handles_ QUAY_GUARDED_BY(mutex_) = 0;
   bool removed_ QUAY_GUARDED_BY(mutex_) = false;
@@ -201,7 +224,10 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
     ObjectProperties properties;
   };
   std::optional<StreamTarget> stream_ QUAY_GUARDED_BY(mutex_);
-  bool stream_halted_ QUAY_GUARDED_BY(mutex_) = false;  // the writer is not sequential, or the store failed
+  bool stream_halted_ QUAY_GUARDED_BY(mutex_) =
+      false;  // the writer is not sequential, or the store failed
+  uint64_t stream_at_ QUAY_GUARDED_BY(mutex_) =
+      0;  // nothing to send ahead before the file is larger than this
 };
 
 }  // namespace quayfs

@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The contents of one file: a sparse file on the local disk, what of it is valid, what of it is newer than the bucket, and
-// how both are brought together. Knows keys, ETags and bytes; knows nothing of names, inodes' attributes or handles.
+// The contents of one file: a sparse file on the local disk, what of it is valid, what of it is
+// newer than the bucket, and how both are brought together. Knows keys, ETags and bytes; knows
+// nothing of names, inodes' attributes or handles.
 //
 // Every byte of [0, size) is in one state:
 //
 //   state     local file holds   the bucket's base holds   becomes
 //   missing   nothing (a hole)   the byte                  clean by a fetch; dirty by a write
 //   clean     the byte           the same byte             missing by eviction; dirty by a write
-//   dirty     the byte           something else, nothing   clean by a publication of the generation it belongs to
+//   dirty     the byte           something else, nothing   clean by a publication of the generation
+//   it belongs to
 //
-// Invariants: dirty and clean are disjoint; every byte at or beyond `base_limit` (how much of the base object the file still
-// shows: its size, less what truncation cut off) is dirty; a hole that a truncate or a write beyond the end made is dirty zeros.
-// Dirty bytes are never evicted. Clean bytes belong to exactly one (key, ETag, size).
+// Invariants: dirty and clean are disjoint; every byte at or beyond `base_limit` (how much of the
+// base object the file still shows: its size, less what truncation cut off) is dirty; a hole that a
+// truncate or a write beyond the end made is dirty zeros. Dirty bytes are never evicted. Clean
+// bytes belong to exactly one (key, ETag, size).
 //
-// A generation counts content changes. A publication puts exactly one generation into the bucket: parts that were
-// changed while they were being sent are sent again before the upload is completed.
+// A generation counts content changes. A publication puts exactly one generation into the bucket:
+// parts that were changed while they were being sent are sent again before the upload is completed.
 
 #pragma once
 
@@ -32,7 +35,8 @@
 
 namespace quayfs {
 
-/// The object version that a file's unchanged bytes come from. An empty etag means none: a new file.
+/// The object version that a file's unchanged bytes come from. An empty etag means none: a new
+/// file.
 struct BaseVersion {
   std::string key;
   std::string etag;
@@ -40,16 +44,17 @@ struct BaseVersion {
   bool exists() const { return !etag.empty(); }
 };
 
-/// What a reader of one open handle did last; makes sequential reads recognisable. Owned by the handle; guarded by FileData.
+/// What a reader of one open handle did last; makes sequential reads recognisable. Owned by the
+/// handle; guarded by FileData.
 struct ReadPattern {
   uint64_t next_offset = 0;
-  uint64_t window = 0;      // bytes of read-ahead granted so far
-  uint64_t ahead_end = 0;   // read-ahead has been asked for up to here
+  uint64_t window = 0;     // bytes of read-ahead granted so far
+  uint64_t ahead_end = 0;  // read-ahead has been asked for up to here
   int sequential_reads = 0;
 };
 
 struct PublishRequest {
-  std::string key;              // where to
+  std::string key;  // where to
   ObjectProperties properties;
   Condition condition;
 };
@@ -72,35 +77,40 @@ class FileData {
   virtual bool dirty() const = 0;
   virtual FileDataState state() const = 0;
 
-  /// Reads up to out.size() bytes; fewer only at the end of the file. Missing bytes are fetched, pinned to the base's ETag;
-  /// returns as soon as the wanted bytes have arrived, while read-ahead goes on. With `may_block` false, kWouldBlock instead of
-  /// waiting (the fetch is started all the same).
-  /// kChanged: the base object is not that version any more. kNotFound: it is gone.
-  virtual Result<size_t> Read(uint64_t offset, std::span<std::byte> out, ReadPattern& pattern, bool may_block,
-                              const CallOptions& call) = 0;
+  /// Reads up to out.size() bytes; fewer only at the end of the file. Missing bytes are fetched,
+  /// pinned to the base's ETag; returns as soon as the wanted bytes have arrived, while read-ahead
+  /// goes on. With `may_block` false, kWouldBlock instead of waiting (the fetch is started all the
+  /// same). kChanged: the base object is not that version any more. kNotFound: it is gone.
+  virtual Result<size_t> Read(uint64_t offset, std::span<std::byte> out, ReadPattern& pattern,
+                              bool may_block, const CallOptions& call) = 0;
 
-  /// Never touches the network. kNoSpace, kQuota, kIo, kTooLarge; after a failure nothing of `data` counts as written.
+  /// Never touches the network. kNoSpace, kQuota, kIo, kTooLarge; after a failure nothing of `data`
+  /// counts as written.
   virtual Status Write(uint64_t offset, std::span<const std::byte> data) = 0;
   virtual Status Truncate(uint64_t size) = 0;
 
   /// The local file's data reaches the disk (a seal, once there is a state database).
   virtual Status SyncLocal() = 0;
 
-  /// While a new file grows by sequential writes its finished parts may be sent ahead to `key`, with these properties.
-  /// Without this call nothing is sent before Publish. Calling it again with another key or properties drops what was sent ahead.
+  /// While a new file grows by sequential writes its finished parts may be sent ahead to `key`,
+  /// with these properties. Without this call nothing is sent before Publish. Calling it again with
+  /// another key or properties drops what was sent ahead.
   virtual void AllowStreaming(const std::string& key, const ObjectProperties& properties) = 0;
 
-  /// Makes the object at request.key hold the present content: one PUT for small files, else a multipart upload in which
-  /// unchanged ranges of the base are part-copied. Sends content even if nothing is dirty. On success the base is the new
-  /// version, and bytes that were not written meanwhile are clean. One publication at a time; a second caller waits. On failure
-  /// everything stays dirty and nothing in the bucket has changed (or it is unclear: kUnavailable, kTimedOut).
+  /// Makes the object at request.key hold the present content: one PUT for small files, else a
+  /// multipart upload in which unchanged ranges of the base are part-copied. Sends content even if
+  /// nothing is dirty. On success the base is the new version, and bytes that were not written
+  /// meanwhile are clean. One publication at a time; a second caller waits. On failure everything
+  /// stays dirty and nothing in the bucket has changed (or it is unclear: kUnavailable, kTimedOut).
   /// kChanged / kAlreadyExists by the condition, or because the base to copy from has changed.
   virtual Result<ObjectInfo> Publish(const PublishRequest& request, const CallOptions& call) = 0;
 
-  /// The same bytes now lie at `base` (after a server-side copy, move or metadata change): cached bytes stay valid.
+  /// The same bytes now lie at `base` (after a server-side copy, move or metadata change): cached
+  /// bytes stay valid.
   virtual void Rebase(const BaseVersion& base) = 0;
 
-  /// Someone else replaced the object: drops clean bytes and shows `base` from now on. REQUIRES: !dirty().
+  /// Someone else replaced the object: drops clean bytes and shows `base` from now on. REQUIRES:
+  /// !dirty().
   virtual void Replace(const BaseVersion& base) = 0;
 };
 

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which bytes of a file the local file holds, and which of them are newer than the bucket. Pure state: no I/O, no locks.
+// Which bytes of a file the local file holds, and which of them are newer than the bucket. Pure
+// state: no I/O, no locks.
 //
-//   state     local file holds   the base holds     Write   Truncate below   Filled   Drop      commit of a publication
-//   missing   nothing            the byte           dirty   gone             clean    -         missing
-//   clean     the byte           the same byte      dirty   gone             -        missing   clean
-//   dirty     the byte           something else     dirty   gone             -        -         clean, unless changed since
+//   state     local file holds   the base holds     Write   Truncate below   Filled   Drop commit
+//   of a publication missing   nothing            the byte           dirty   gone             clean
+//   -         missing clean     the byte           the same byte      dirty   gone             -
+//   missing   clean dirty     the byte           something else     dirty   gone             - -
+//   clean, unless changed since
 //
-// A hole made by a truncate or a write beyond the end is dirty (zeros). Bytes at or beyond base_limit are always dirty.
+// A hole made by a truncate or a write beyond the end is dirty (zeros). Bytes at or beyond
+// base_limit are always dirty.
 
 #pragma once
 
@@ -23,7 +26,8 @@ namespace quayfs {
 /// Thread-compatible.
 class FileExtents {
  public:
-  /// An empty file that no object corresponds to; it counts as modified until it has been published.
+  /// An empty file that no object corresponds to; it counts as modified until it has been
+  /// published.
   FileExtents() = default;
   /// An unmodified file that shows an object of `size` bytes, all of them missing.
   static FileExtents OfBase(uint64_t size);
@@ -31,7 +35,8 @@ class FileExtents {
   uint64_t size() const { return size_; }
   uint64_t base_limit() const { return base_limit_; }
   uint64_t generation() const { return generation_; }
-  /// The base is not this content: because of dirty bytes, a shorter size, or because there is no base.
+  /// The base is not this content: because of dirty bytes, a shorter size, or because there is no
+  /// base.
   bool modified() const { return modified_; }
   const ExtentSet& dirty() const { return dirty_; }
   const ExtentSet& clean() const { return clean_; }
@@ -46,7 +51,7 @@ class FileExtents {
   void Reset(uint64_t base_size);
 
   struct Change {
-    ByteRange range;                    // whose content has changed, holes and cut-off bytes included
+    ByteRange range;  // whose content has changed, holes and cut-off bytes included
     std::vector<ByteRange> clean_lost;  // clean bytes that are none any more
   };
   Change Write(ByteRange range);
@@ -63,6 +68,8 @@ class FileExtents {
   /// The content at BeginPublication is now the base. Returns the bytes that became clean.
   std::vector<ByteRange> CommitPublication();
   bool publication_in_progress() const { return publication_.has_value(); }
+  /// REQUIRES: publication_in_progress().
+  uint64_t publication_size() const { return publication_->size; }
 
   /// "" or what is wrong.
   std::string CheckInvariants() const;
@@ -70,9 +77,9 @@ class FileExtents {
  private:
   /// What has changed since BeginPublication.
   struct Publication {
-    uint64_t size = 0;   // that is being published
-    uint64_t low = 0;    // the smallest size since
-    ExtentSet touched;   // written since; may reach beyond the present size
+    uint64_t size = 0;  // that is being published
+    uint64_t low = 0;   // the smallest size since
+    ExtentSet touched;  // written since; may reach beyond the present size
   };
 
   std::vector<ByteRange> RemoveClean(ByteRange range);

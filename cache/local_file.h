@@ -15,15 +15,17 @@
 
 namespace quayfs {
 
-/// Reads exactly out.size() bytes. What lies at or beyond `length`, the file's own length as far as we know, is zeros; a file
-/// that turns out to be shorter than that has been tampered with: kIo.
+/// Reads exactly out.size() bytes. What lies at or beyond `length`, the file's own length as far as
+/// we know, is zeros; a file that turns out to be shorter than that has been tampered with: kIo.
 Status ReadLocal(const DiskFile& file, uint64_t offset, std::span<std::byte> out, uint64_t length);
 
-/// Copies `range` to the same place in `to`. Blocks are shared instead where the local file system can do it.
+/// Copies `range` to the same place in `to`. Blocks are shared instead where the local file system
+/// can do it.
 Status CopyLocal(const DiskFile& from, DiskFile& to, ByteRange range, uint64_t length);
 
-/// A range of a local file as the body of a request; constant memory. If `stale` becomes true, because somebody has written into the
-/// range, it fails with kCancelled instead of sending on what will not be used.
+/// A range of a local file as the body of a request; constant memory. If `stale` becomes true,
+/// because somebody has written into the range, it fails with kCancelled instead of sending on what
+/// will not be used.
 class LocalSource final : public DataSource {
  public:
   LocalSource(std::shared_ptr<const DiskFile> file, ByteRange range, uint64_t length,

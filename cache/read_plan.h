@@ -28,14 +28,17 @@ struct ReadDecision {
 /// Decides for a read of `read` (not empty, within the file) and notes it in `pattern`.
 ///
 /// - A read that does not go on where the last one ended fetches the blocks it touches.
-/// - One that does, or begins a file, fetches what it asks for and one block more; a short rest of the file comes along.
-/// - From the second in a row on, a window ahead of the reader is kept filled. It starts at half of fetch_part and doubles whenever the
+/// - One that does, or begins a file, fetches what it asks for and one block more; a short rest of
+/// the file comes along.
+/// - From the second in a row on, a window ahead of the reader is kept filled. It starts at half of
+/// fetch_part and doubles whenever the
 ///   reader has used half of it.
 ReadDecision DecideRead(ByteRange read, uint64_t base_limit, const ReadTuning& tuning,
                         ReadPattern& pattern);
 
-/// Cuts `missing` (ascending, disjoint) into requests. Ranges with no more than `merge_gap` between them share a request, unless a
-/// multiple of `piece` lies between: no request crosses one. Each result spans from its first to its last wanted byte.
+/// Cuts `missing` (ascending, disjoint) into requests. Ranges with no more than `merge_gap` between
+/// them share a request, unless a multiple of `piece` lies between: no request crosses one. Each
+/// result spans from its first to its last wanted byte.
 struct PlannedFetch {
   ByteRange range;
   std::vector<ByteRange> wanted;

@@ -37,7 +37,8 @@ class SnapshotMemory {
     uint64_t bytes_;
   };
 
-  /// Waits for room. More than the limit is granted when nothing else is held. kCancelled, kTimedOut.
+  /// Waits for room. More than the limit is granted when nothing else is held. kCancelled,
+  /// kTimedOut.
   Result<Grant> Acquire(uint64_t bytes, const CallOptions& call);
 
  private:

@@ -2,9 +2,9 @@
 //
 // Who may use the network next: a fixed number of transfers at a time, shared fairly.
 //
-// Tasks belong to a flow (a file). Flows take turns, so a small file waits for one turn, not for the thousand parts of a large one;
-// and no flow may hold more than three quarters of the slots. Reads that somebody waits for go first, and an eighth of the slots is
-// kept for them.
+// Tasks belong to a flow (a file). Flows take turns, so a small file waits for one turn, not for
+// the thousand parts of a large one; and no flow may hold more than three quarters of the slots.
+// Reads that somebody waits for go first, and an eighth of the slots is kept for them.
 //
 // A task must never wait for another task: it would wait for its own thread.
 

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How a file's contents are cut into requests. Pure: no store, no disk, no locks; the same arguments give the same plan.
+// How a file's contents are cut into requests. Pure: no store, no disk, no locks; the same
+// arguments give the same plan.
 //
 // - Up to the threshold a file is one PUT, from memory.
-// - Above it the file is a multipart upload. The grid of its parts depends on the position only, not on the size, so parts of a
-//   growing file can be sent before its size is known. With parts_max = 10,000 the grid is: 1,000 parts of the unit, 1,000 of
-//   4 units, 1,000 of 16, and 48 for the rest; 16 MiB units reach 5.4 TiB. Stores with fewer parts get the same shape, scaled.
-//   Where all parts must be equal, they are all one unit. The unit doubles until the file fits.
-// - Bytes that the base object still holds are copied by the store, in ranges as long as allowed; a copy that would be too small
+// - Above it the file is a multipart upload. The grid of its parts depends on the position only,
+// not on the size, so parts of a
+//   growing file can be sent before its size is known. With parts_max = 10,000 the grid is: 1,000
+//   parts of the unit, 1,000 of 4 units, 1,000 of 16, and 48 for the rest; 16 MiB units reach 5.4
+//   TiB. Stores with fewer parts get the same shape, scaled. Where all parts must be equal, they
+//   are all one unit. The unit doubles until the file fits.
+// - Bytes that the base object still holds are copied by the store, in ranges as long as allowed; a
+// copy that would be too small
 //   to be a part is absorbed into an uploaded part beside it.
 // - A store without multipart gets one PUT of any size, from a private copy of the file.
 
@@ -24,12 +28,13 @@
 namespace quayfs {
 
 struct UploadTuning {
-  uint64_t put_size_max = 8ull << 20;    // bytes; larger contents go as multipart
-  uint64_t part_size = 16ull << 20;      // bytes; the unit of the grid
-  uint64_t copy_part_max = 1ull << 30;   // bytes; adjacent copies are merged up to this
+  uint64_t put_size_max = 8ull << 20;   // bytes; larger contents go as multipart
+  uint64_t part_size = 16ull << 20;     // bytes; the unit of the grid
+  uint64_t copy_part_max = 1ull << 30;  // bytes; adjacent copies are merged up to this
 };
 
-/// What is to be published. Bytes that are not in `dirty` equal the base object's at the same offset.
+/// What is to be published. Bytes that are not in `dirty` equal the base object's at the same
+/// offset.
 struct UploadSubject {
   uint64_t size = 0;
   const ExtentSet* dirty = nullptr;  // not owned, never null
@@ -65,7 +70,8 @@ Result<UploadPlan> PlanUpload(const UploadSubject& subject, const Capabilities& 
 /// Where the parts of an upload without copies begin and end. Immutable.
 class PartGrid {
  public:
-  /// The smallest grid that holds `size` bytes; 0 gives the grid that a file of unknown size starts with. kTooLarge.
+  /// The smallest grid that holds `size` bytes; 0 gives the grid that a file of unknown size starts
+  /// with. kTooLarge.
   static Result<PartGrid> For(uint64_t size, const Capabilities& capabilities,
                               const UploadTuning& tuning);
 
@@ -87,7 +93,8 @@ class PartGrid {
   std::vector<Tier> tiers_;
 };
 
-/// "" if the plan covers the subject exactly once and breaks none of the store's limits; else what is wrong with it.
+/// "" if the plan covers the subject exactly once and breaks none of the store's limits; else what
+/// is wrong with it.
 std::string CheckPlan(const UploadPlan& plan, const UploadSubject& subject,
                       const Capabilities& capabilities, const UploadTuning& tuning);
 

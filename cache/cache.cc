@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "cache/cache.h"
+
+#include <utility>
+
+#include "base/mutex.h"
+#include "cache/cache_context.h"
+#include "cache/cache_directory.h"
+#include "cache/file_core.h"
+
+namespace quayfs {
+namespace {
+
+class CacheImpl;
+
+/// What callers hold: a claim on a FileCore.
+class FileHandle final : public FileData {
+ public:
+  FileHandle(CacheImpl& cache, uint64_t inode, std::shared_ptr<FileCore> core)
+      : cache_(cache), inode_(inode), core_(std::move(core)) {
+    core_->Attach();
+  }
+  ~FileHandle() override;
+  FileHandle(const FileHandle&) = delete;
+  FileHandle& operator=(const FileHandle&) = delete;
+
+  FileCore& core() { return *core_; }
+
+  uint64_t size() const override { return core_->size(); }
+  bool dirty() const override { return core_->dirty(); }
+  FileDataState state() const override { return core_->state(); }
+  Result<size_t> Read(uint64_t offset, std::span<std::byte> out, ReadPattern& pattern,
+                      bool may_block, const CallOptions& call) override {
+    return core_->Read(offset, out, pattern, may_block, call);
+  }
+  Status Write(uint64_t offset, std::span<const std::byte> data) override {
+    return core_->Write(offset, data);
+  }
+  Status Truncate(uint64_t size) override { return core_->Truncate(size); }
+  Status SyncLocal() override { return core_->SyncLocal(); }
+  void AllowStreaming(const std::string& key, const ObjectProperties& properties) override {
+    core_->AllowStreaming(key, properties);
+  }
+  Result<ObjectInfo> Publish(const PublishRequest& request, const CallOptions& call) override {
+    return core_->Publish(request, call);
+  }
+  void Rebase(const BaseVersion& base) override { core_->Rebase(base); }
+  void Replace(const BaseVersion& base) override { core_->Replace(base); }
+
+ private:
+  CacheImpl& cache_;
+  const uint64_t inode_;
+  const std::shared_ptr<FileCore> core_;
+};
+
+class CacheImpl final : public Cache {
+ public:
+  CacheImpl(const CacheConfig& config, ObjectStore& store, Disk& disk, CacheDirectory directory)
+      : directory_(std::move(directory)), context_(config, store, disk) {}
+
+  Result<std::shared_ptr<FileData>> Create(uint64_t inode) override {
+    Remove(inode);
+    return Hold(inode, BaseVersion{});
+  }
+
+  Result<std::shared_ptr<FileData>> Open(uint64_t inode, const BaseVersion& base) override {
+    if (!base.exists())
+      return Error(Code::kInvalidArgument, "a file cannot show an object without an ETag");
+    return Hold(inode, base);
+  }
+
+  void Remove(uint64_t inode) override {
+    std::shared_ptr<FileCore> core;
+    {
+      MutexLock lock(mutex_);
+      auto it = files_.find(inode);
+      if (it == files_.end()) return;
+      core = std::move(it->second.core);
+      files_.erase(it);
+    }
+    core->MarkRemoved();
+  }
+
+  CacheStats stats() const override {
+    CacheStats stats;
+    stats.clean_bytes = context_.budget.bytes();
+    stats.dirty_bytes = context_.dirty_bytes;
+    stats.uploads_in_flight = context_.uploads_in_flight;
+    MutexLock lock(mutex_);
+    stats.files = files_.size();
+    return stats;
+  }
+
+  /// The last claim on `core` is gone.
+  void Released(uint64_t inode, const std::shared_ptr<FileCore>& core) {
+    const bool disposable = core->disposable();
+    MutexLock lock(mutex_);
+    auto it = files_.find(inode);
+    if (it == files_.end() || it->second.core != core) return;
+    // Somebody may have taken it up again since.
+    if (disposable && it->second.handle.expired()) files_.erase(it);
+  }
+
+ private:
+  struct Entry {
+    std::shared_ptr<FileCore> core;
+    std::weak_ptr<FileHandle> handle;
+  };
+
+  std::shared_ptr<FileData> Hold(uint64_t inode, const BaseVersion& base) {
+    while (true) {
+      std::shared_ptr<FileHandle> handle;
+      std::shared_ptr<FileCore> core;
+      {
+        MutexLock lock(mutex_);
+        Entry& entry = files_[inode];
+        if (entry.core == nullptr) entry.core = std::make_shared<FileCore>(context_, inode, base);
+        handle = entry.handle.lock();
+        core = entry.core;
+      }
+      if (handle == nullptr) handle = Claim(inode, core);
+      if (handle == nullptr) continue;  // it was removed, or taken by somebody else, in between
+      if (base.exists()) core->Show(base);
+      return handle;
+    }
+  }
+
+  std::shared_ptr<FileHandle> Claim(uint64_t inode, const std::shared_ptr<FileCore>& core) {
+    auto handle = std::make_shared<FileHandle>(*this, inode, core);
+    MutexLock lock(mutex_);
+    auto it = files_.find(inode);
+    if (it == files_.end() || it->second.core != core || !it->second.handle.expired())
+      return nullptr;
+    it->second.handle = handle;
+    return handle;
+  }
+
+  CacheDirectory directory_;  // locked as long as we live
+  CacheContext context_;
+  mutable Mutex mutex_{LockRank::kCacheBudget};
+  std::map<uint64_t, Entry> files_ QUAY_GUARDED_BY(mutex_);
+};
+
+FileHandle::~FileHandle() {
+  core_->Detach();
+  cache_.Released(inode_, core_);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Cache>> Cache::Open(const CacheConfig& config, ObjectStore& store,
+                                           Disk& disk) {
+  QUAY_ASSIGN(CacheDirectory directory, CacheDirectory::Open(config.directory, disk));
+  return std::unique_ptr<Cache>(
+      std::make_unique<CacheImpl>(config, store, disk, std::move(directory)));
+}
+
+}  // namespace quayfs

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "cache/cache_directory.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "base/text.h"
+
+namespace quayfs {
+namespace {
+
+constexpr int kLevels = 64;  // of missing parent directories
+
+Status MakeWithParents(const std::string& path, Disk& disk, int levels) {
+  Status made = disk.MakeDirectory(path);
+  if (made || made.Is(Code::kAlreadyExists)) return {};
+  const size_t slash = path.find_last_of('/');
+  if (!made.Is(Code::kNotFound) || slash == std::string::npos || slash == 0 || levels == 0)
+    return made;
+  QUAY_TRY(MakeWithParents(path.substr(0, slash), disk, levels - 1));
+  made = disk.MakeDirectory(path);
+  if (made.Is(Code::kAlreadyExists)) return {};
+  return made;
+}
+
+Status CheckOwnership(const std::string& path) {
+  struct stat info {};
+  if (lstat(path.c_str(), &info) != 0)
+    return ErrnoError(errno, fmt::format("cannot look at '{}'", path));
+  if (S_ISLNK(info.st_mode)) {
+    return Error(
+        Code::kNotPermitted,
+        fmt::format("the cache directory '{}' is a symbolic link; name the real directory", path));
+  }
+  if (!S_ISDIR(info.st_mode)) {
+    return Error(Code::kNotPermitted,
+                 fmt::format("the cache directory '{}' is not a directory", path));
+  }
+  if (info.st_uid != geteuid()) {
+    return Error(
+        Code::kNotPermitted,
+        fmt::format(
+            "the cache directory '{}' belongs to user {}, not to {}; run chown, or choose another",
+            path, info.st_uid, geteuid()));
+  }
+  if ((info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    return Error(
+        Code::kNotPermitted,
+        fmt::format("others may write to the cache directory '{}'; run chmod 700 on it", path));
+  }
+  return {};
+}
+
+std::string HolderOf(int fd) {
+  char text[32] = {};
+  const ssize_t count = pread(fd, text, sizeof text - 1, 0);
+  return count > 0 ? std::string(TrimBlanks(std::string_view(text, static_cast<size_t>(count))))
+                   : "unknown";
+}
+
+Result<UniqueFd> TakeLock(const std::string& directory) {
+  const std::string path = directory + "/lock";
+  UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!fd.valid()) return ErrnoError(errno, fmt::format("cannot open '{}'", path));
+  if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return ErrnoError(errno, fmt::format("cannot lock '{}'", path));
+    return Error(
+        Code::kBusy,
+        fmt::format("the cache directory '{}' is in use by process {}; every mount needs its own",
+                    directory, HolderOf(fd.get())));
+  }
+  const std::string pid = fmt::format("{}\n", getpid());
+  if (ftruncate(fd.get(), 0) != 0 ||
+      pwrite(fd.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
+    return ErrnoError(errno, fmt::format("cannot write to '{}'", path));
+  }
+  return fd;
+}
+
+/// Data files of an earlier mount hold nothing that is not in the bucket too.
+Status ClearData(const std::string& data, Disk& disk) {
+  QUAY_ASSIGN(const std::vector<DiskEntry> folders, disk.List(data));
+  for (const DiskEntry& folder : folders) {
+    if (!folder.is_directory) continue;
+    const std::string path = fmt::format("{}/{}", data, folder.name);
+    QUAY_ASSIGN(const std::vector<DiskEntry> files, disk.List(path));
+    for (const DiskEntry& file : files) {
+      if (!file.is_directory) QUAY_TRY(disk.RemoveFile(fmt::format("{}/{}", path, file.name)));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<CacheDirectory> CacheDirectory::Open(const std::string& directory, Disk& disk) {
+  if (directory.empty()) return Error(Code::kInvalidArgument, "no cache directory is configured");
+  QUAY_TRY(MakeWithParents(directory, disk, kLevels));
+  QUAY_TRY(CheckOwnership(directory));
+  QUAY_ASSIGN(UniqueFd lock, TakeLock(directory));
+  const std::string data = directory + "/data";
+  if (Status made = disk.MakeDirectory(data); !made && !made.Is(Code::kAlreadyExists))
+    return made.error();
+  QUAY_TRY(ClearData(data, disk));
+  return CacheDirectory(std::move(lock));
+}
+
+}  // namespace quayfs

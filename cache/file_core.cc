@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "cache/file_core.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "base/check.h"
+#include "base/text.h"
+#include "cache/local_file.h"
+
+namespace quayfs {
+namespace {
+
+bool SameBase(const BaseVersion& a, const BaseVersion& b) {
+  return a.key == b.key && a.size == b.size && SameEtag(a.etag, b.etag);
+}
+
+bool IsLocalFailure(Code code) {
+  return code == Code::kNoSpace || code == Code::kQuota || code == Code::kIo ||
+         code == Code::kReadOnly;
+}
+
+void StopAll(const std::vector<std::stop_source>& stops) {
+  for (std::stop_source stop : stops) stop.request_stop();
+}
+
+}  // namespace
+
+FileCore::FileCore(CacheContext& context, uint64_t inode, const BaseVersion& base)
+    : context_(context),
+      inode_(inode),
+      directory_(fmt::format("{}/data/{:02x}", context.config.directory, inode & 0xff)),
+      path_(fmt::format("{}/{}", directory_, inode)),
+      extents_(base.exists() ? FileExtents::OfBase(base.size) : FileExtents()),
+      base_(base) {}
+
+FileCore::~FileCore() {
+  context_.budget.Forget(this);
+  context_.dirty_bytes -= noted_dirty_;
+  // Dirty bytes are left behind for somebody to find; clean ones are in the bucket.
+  if (on_disk_ && !extents_.modified()) Ignore(context_.disk.RemoveFile(path_));
+}
+
+uint64_t FileCore::size() const {
+  MutexLock lock(mutex_);
+  return extents_.size();
+}
+
+bool FileCore::dirty() const {
+  MutexLock lock(mutex_);
+  return extents_.modified();
+}
+
+FileDataState FileCore::state() const {
+  MutexLock lock(mutex_);
+  return {extents_.size(),        extents_.generation(), extents_.dirty_bytes(),
+          extents_.clean_bytes(), extents_.modified(),   base_};
+}
+
+// ---- the local file
+
+Result<std::shared_ptr<DiskFile>> FileCore::OpenLocal() {
+  if (file_ != nullptr) return file_;
+  Disk& disk = context_.disk;
+  if (removed_) {
+    QUAY_ASSIGN(file_, disk.OpenTemporary(context_.config.directory));
+    return file_;
+  }
+  auto opened = disk.Open(path_, on_disk_ ? OpenMode::kReadWrite : OpenMode::kCreateExclusive);
+  if (!on_disk_ && opened.Is(Code::kNotFound)) {
+    if (Status made = disk.MakeDirectory(directory_); !made && !made.Is(Code::kAlreadyExists)) {
+      return made.error();
+    }
+    opened = disk.Open(path_, OpenMode::kCreateExclusive);
+  }
+  if (!on_disk_ && opened.Is(Code::kAlreadyExists)) {
+    // A leftover of this number whose removal failed.
+    QUAY_TRY(disk.RemoveFile(path_));
+    opened = disk.Open(path_, OpenMode::kCreateExclusive);
+  }
+  if (!opened) return opened.error();
+  on_disk_ = true;
+  file_ = std::move(opened).value();
+  return file_;
+}
+
+void FileCore::CloseLocal() { file_.reset(); }
+
+void FileCore::RemoveLocal() {
+  CloseLocal();
+  // A name that stays is replaced when the number is used again, and cleared when the cache is
+  // opened again.
+  if (on_disk_) Ignore(context_.disk.RemoveFile(path_));
+  on_disk_ = false;
+  local_length_ = 0;
+  trim_pending_ = false;
+}
+
+Status FileCore::TrimLocal() {
+  if (!trim_pending_) return {};
+  QUAY_ASSIGN(std::shared_ptr<DiskFile> file, OpenLocal());
+  QUAY_TRY(file->Truncate(extents_.size()));
+  local_length_ = extents_.size();
+  trim_pending_ = false;
+  return {};
+}
+
+void FileCore::DropClean(ByteRange range) {
+  for (const ByteRange& lost : extents_.Drop(range)) context_.budget.Subtract(this, lost);
+}
+
+void FileCore::NoteDirtyBytes() {
+  const uint64_t now = extents_.dirty_bytes();
+  context_.dirty_bytes += now - noted_dirty_;  // wraps around as intended
+  noted_dirty_ = now;
+}
+
+void FileCore::NoteChange(const FileExtents::Change& change) {
+  for (const ByteRange& lost : change.clean_lost) context_.budget.Subtract(this, lost);
+  for (const FetchRef& fetch : fetches_) fetch->owed.Remove(change.range);
+  if (session_ != nullptr && session_->Touch(change.range) && !publishing_) stream_halted_ = true;
+  NoteDirtyBytes();
+  WakeUses(change.range);
+}
+
+FileCore::Saved FileCore::SaveDirty(const DiskFile& file, ByteRange range) {
+  Saved saved;
+  for (const ByteRange& dirty : extents_.dirty().Within(range)) {
+    std::vector<std::byte> bytes(static_cast<size_t>(dirty.length()));
+    // Bytes that cannot be read any more cannot be lost by overwriting them either.
+    if (ReadLocal(file, dirty.begin, bytes, local_length_).ok()) {
+      saved.emplace_back(dirty.begin, std::move(bytes));
+    }
+  }
+  return saved;
+}
+
+void FileCore::UndoWrite(DiskFile& file, ByteRange range, const Saved& before) {
+  // The failed write may have reached any of its bytes. Uploads that read there meanwhile must read
+  // again.
+  if (session_ != nullptr) session_->Touch(range);
+  DropClean(range);
+  if (range.end > extents_.size()) trim_pending_ = true;
+  ExtentSet lost;
+  for (const ByteRange& dirty : extents_.dirty().Within(range)) lost.Add(dirty);
+  for (const auto& [offset, bytes] : before) {
+    if (!file.Write(offset, bytes)) continue;
+    lost.Remove(ByteRange::OfLength(offset, bytes.size()));
+    local_length_ = std::max(local_length_, offset + bytes.size());
+  }
+  for (const ByteRange& bytes : lost.ranges()) broken_.Add(bytes);
+}
+
+Status FileCore::WriteLocked(uint64_t offset, std::span<const std::byte> data) {
+  const ByteRange range = ByteRange::OfLength(offset, data.size());
+  QUAY_ASSIGN(std::shared_ptr<DiskFile> file, OpenLocal());
+  if (range.end > extents_.size()) QUAY_TRY(TrimLocal());
+  const Saved before = SaveDirty(*file, range);
+  if (Status written = file->Write(offset, data); !written) {
+    UndoWrite(*file, range, before);
+    return written.error();
+  }
+  local_length_ = std::max(local_length_, range.end);
+  broken_.Remove(range);
+  NoteChange(extents_.Write(range));
+  return {};
+}
+
+Status FileCore::TruncateLocked(uint64_t size) {
+  const uint64_t present = extents_.size();
+  if (size == present) return {};
+  if (size > present) {
+    QUAY_TRY(TrimLocal());
+  } else if (local_length_ > size || trim_pending_) {
+    QUAY_ASSIGN(std::shared_ptr<DiskFile> file, OpenLocal());
+    QUAY_TRY(file->Truncate(size));
+    local_length_ = size;
+    trim_pending_ = false;
+  }
+  if (size < present) broken_.Remove({size, present});
+  NoteChange(extents_.Truncate(size));
+  return {};
+}
+
+Status FileCore::WithRoom(const std::function<Status()>& operation) {
+  Status status = operation();
+  if (status) return status;
+  for (const uint64_t keep : {context_.budget.bytes() / 2, uint64_t{0}}) {
+    if (!status.Is(Code::kNoSpace) && !status.Is(Code::kQuota)) break;
+    context_.budget.Shrink(keep);
+    status = operation();
+  }
+  return status;
+}
+
+Status FileCore::Write(uint64_t offset, std::span<const std::byte> data) {
+  if (data.empty()) return {};
+  if (offset > context_.object_size_max || data.size() > context_.object_size_max - offset) {
+    return Error(Code::kTooLarge, fmt::format("a file cannot be larger than {} in this store",
+                                              FormatSize(context_.object_size_max)));
+  }
+  return WithRoom([&]() -> Status {
+    MutexLock lock(mutex_);
+    while (writers_paused_) changed_.Wait(mutex_);
+    QUAY_TRY(WriteLocked(offset, data));
+    PumpStream();
+    return {};
+  });
+}
+
+Status FileCore::Truncate(uint64_t size) {
+  if (size > context_.object_size_max) {
+    return Error(Code::kTooLarge, fmt::format("a file cannot be larger than {} in this store",
+                                              FormatSize(context_.object_size_max)));
+  }
+  std::vector<std::stop_source> stops;
+  Status status = WithRoom([&]() -> Status {
+    MutexLock lock(mutex_);
+    while (writers_paused_) changed_.Wait(mutex_);
+    const bool shrinks = size < extents_.size();
+    QUAY_TRY(TruncateLocked(size));
+    if (shrinks && session_ != nullptr && !publishing_) {
+      AbandonSession(std::exchange(session_, nullptr), &stops);
+    }
+    return {};
+  });
+  StopAll(stops);
+  return status;
+}
+
+Status FileCore::SyncLocal() {
+  std::shared_ptr<DiskFile> file;
+  {
+    MutexLock lock(mutex_);
+    if (!on_disk_ && file_ == nullptr) return {};
+    QUAY_ASSIGN(file, OpenLocal());
+  }
+  return file->SyncData();
+}
+
+// ---- bytes in use
+
+FileCore::UseRef FileCore::AddUse(ByteRange range) {
+  auto use = std::make_shared<Use>();
+  use->range = range;
+  uses_.push_back(use);
+  return use;
+}
+
+void FileCore::RemoveUse(const UseRef& use) { uses_.remove(use); }
+
+void FileCore::WakeUses(ByteRange range) {
+  for (const UseRef& use : uses_) {
+    if (use->waited_for && use->range.Overlaps(range) && extents_.Readable(use->range)) {
+      use->wake.NotifyAll();
+    }
+  }
+}
+
+void FileCore::WakeAllUses() {
+  for (const UseRef& use : uses_) use->wake.NotifyAll();
+}
+
+Result<size_t> FileCore::Read(uint64_t offset, std::span<std::byte> out, ReadPattern& pattern,
+                              bool may_block, const CallOptions& call) {
+  UseRef use;
+  std::shared_ptr<DiskFile> file;
+  uint64_t length = 0;
+  size_t count = 0;
+  Status status;
+  {
+    MutexLock lock(mutex_);
+    if (out.empty() || offset >= extents_.size()) return size_t{0};
+    count = static_cast<size_t>(std::min<uint64_t>(out.size(), extents_.size() - offset));
+    const ByteRange range = ByteRange::OfLength(offset, count);
+    use = AddUse(range);
+    const ReadDecision decision = DecideRead(range, extents_.base_limit(), context_.read, pattern);
+    if (!extents_.Readable(range)) {
+      StartFetches(decision.urgent, 2 * context_.read.fetch_part, Transfers::Lane::kUrgent);
+    }
+    if (!decision.ahead.empty()) {
+      StartFetches({range.end, decision.ahead.end}, context_.read.fetch_part,
+                   Transfers::Lane::kBulk);
+    }
+    status = WaitReadable(use, may_block, call);
+    if (status && broken_.Overlaps(range)) {
+      status = Error(Code::kIo, "the cache disk lost bytes of this file in a failed write");
+    }
+    if (status && on_disk_ && file_ == nullptr) {
+      if (auto opened = OpenLocal(); !opened) status = opened.error();
+    }
+    file = file_;
+    length = local_length_;
+  }
+  if (status) {
+    context_.budget.Touch(this, use->range);
+    if (file != nullptr) {
+      status = ReadLocal(*file, offset, out.first(count), length);
+    } else {
+      std::memset(out.data(), 0, count);
+    }
+  }
+  bool cut_off = false;
+  {
+    MutexLock lock(mutex_);
+    RemoveUse(use);
+    cut_off = extents_.size() < offset + count || local_length_ < length;
+    if (status) {
+      if (offset >= extents_.size()) return size_t{0};
+      return static_cast<size_t>(std::min<uint64_t>(count, extents_.size() - offset));
+    }
+  }
+  if (cut_off && status.Is(Code::kIo)) return Read(offset, out, pattern, may_block, call);
+  if (may_block && IsLocalFailure(status.code())) return ReadAround(offset, out.first(count), call);
+  return status.error();
+}
+
+void FileCore::Evict(ByteRange range) {
+  MutexLock lock(mutex_);
+  ExtentSet in_use;
+  for (const UseRef& use : uses_) in_use.Add(use->range);
+  std::vector<ByteRange> victims;
+  for (const ByteRange& clean : extents_.clean().Within(range)) {
+    for (const ByteRange& free : in_use.Missing(clean)) victims.push_back(free);
+  }
+  if (victims.empty()) return;
+  auto file = OpenLocal();
+  for (const ByteRange& victim : victims) {
+    DropClean(victim);
+    // If the hole cannot be made the blocks stay in use; what they hold is not relied on any more.
+    if (file) Ignore((*file)->PunchHole(victim));
+  }
+  if (handles_ == 0) Park();
+}
+
+// ---- life
+
+void FileCore::Attach() {
+  MutexLock lock(mutex_);
+  ++handles_;
+}
+
+void FileCore::Detach() {
+  std::vector<std::stop_source> stops;
+  {
+    MutexLock lock(mutex_);
+    if (--handles_ > 0) return;
+    AbandonFetches(&stops);
+    if (session_ != nullptr) AbandonSession(std::exchange(session_, nullptr), &stops);
+    stream_.reset();
+    stream_halted_ = false;
+    Park();
+  }
+  StopAll(stops);
+}
+
+void FileCore::Park() {
+  if (removed_) {
+    DropClean({0, extents_.size()});
+    CloseLocal();
+    return;
+  }
+  if (extents_.clean().empty() && !extents_.modified()) {
+    RemoveLocal();
+  } else {
+    CloseLocal();
+  }
+}
+
+void FileCore::MarkRemoved() {
+  MutexLock lock(mutex_);
+  if (removed_) return;
+  // Whoever still has the file open goes on with the descriptor.
+  if (handles_ > 0 && on_disk_) Ignore(OpenLocal());
+  removed_ = true;
+  if (on_disk_) Ignore(context_.disk.RemoveFile(path_));
+  on_disk_ = false;
+  if (handles_ == 0) Park();
+}
+
+bool FileCore::disposable() const {
+  MutexLock lock(mutex_);
+  return handles_ == 0 && (removed_ || (extents_.clean().empty() && !extents_.modified()));
+}
+
+void FileCore::Show(const BaseVersion& base) {
+  std::vector<std::stop_source> stops;
+  {
+    MutexLock lock(mutex_);
+    if (extents_.modified() || SameBase(base_, base)) return;
+    ReplaceLocked(base, &stops);
+  }
+  StopAll(stops);
+}
+
+void FileCore::Rebase(const BaseVersion& base) {
+  MutexLock lock(mutex_);
+  base_ = base;
+  WakeAllUses();
+}
+
+void FileCore::Replace(const BaseVersion& base) {
+  std::vector<std::stop_source> stops;
+  {
+    MutexLock lock(mutex_);
+    ReplaceLocked(base, &stops);
+  }
+  StopAll(stops);
+}
+
+void FileCore::ReplaceLocked(const BaseVersion& base, std::vector<std::stop_source>* stops) {
+  QUAY_DCHECK(!extents_.modified());
+  const uint64_t before = extents_.size();
+  DropClean({0, before});
+  AbandonFetches(stops);
+  extents_.Reset(base.size);
+  base_ = base;
+  broken_.Clear();
+  if (local_length_ > 0) {
+    trim_pending_ = true;
+    if (auto file = OpenLocal(); file && (*file)->Truncate(0)) {
+      local_length_ = 0;
+      trim_pending_ = false;
+    } else {
+      // What is left below the new size are missing bytes; the rest is trimmed before it could
+      // show.
+      local_length_ = std::min(local_length_, base.size);
+    }
+  }
+  if (session_ != nullptr) session_->Touch({0, std::max(before, base.size)});
+  NoteDirtyBytes();
+  WakeAllUses();
+}
+
+}  // namespace quayfs

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "cache/file_extents.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace quayfs {
+namespace {
+
+uint64_t TotalBytes(const std::vector<ByteRange>& ranges) {
+  uint64_t bytes = 0;
+  for (const ByteRange& range : ranges) bytes += range.length();
+  return bytes;
+}
+
+}  // namespace
+
+FileExtents FileExtents::OfBase(uint64_t size) {
+  FileExtents extents;
+  extents.size_ = size;
+  extents.base_limit_ = size;
+  extents.modified_ = false;
+  return extents;
+}
+
+void FileExtents::Reset(uint64_t base_size) {
+  const uint64_t generation = generation_ + 1;
+  *this = OfBase(base_size);
+  generation_ = generation;
+}
+
+std::vector<ByteRange> FileExtents::Missing(ByteRange range) const {
+  range.end = std::min(range.end, size_);
+  if (range.begin >= range.end) return {};
+  std::vector<ByteRange> out;
+  for (const ByteRange& not_clean : clean_.Missing(range)) {
+    for (const ByteRange& missing : dirty_.Missing(not_clean)) out.push_back(missing);
+  }
+  return out;
+}
+
+std::vector<ByteRange> FileExtents::RemoveClean(ByteRange range) {
+  if (range.empty()) return {};
+  std::vector<ByteRange> lost = clean_.Within(range);
+  clean_bytes_ -= TotalBytes(lost);
+  clean_.Remove(range);
+  return lost;
+}
+
+void FileExtents::AddDirty(ByteRange range) {
+  if (range.empty()) return;
+  dirty_bytes_ += TotalBytes(dirty_.Missing(range));
+  dirty_.Add(range);
+}
+
+void FileExtents::Touch(ByteRange range) {
+  ++generation_;
+  modified_ = true;
+  if (publication_) publication_->touched.Add(range);
+}
+
+FileExtents::Change FileExtents::Write(ByteRange range) {
+  if (range.empty()) return {range, {}};
+  Change change;
+  change.range = {std::min(range.begin, size_), range.end};
+  change.clean_lost = RemoveClean(range);
+  AddDirty(change.range);
+  size_ = std::max(size_, range.end);
+  Touch(change.range);
+  QUAY_DCHECK(CheckInvariants().empty());
+  return change;
+}
+
+FileExtents::Change FileExtents::Truncate(uint64_t size) {
+  Change change;
+  change.range = {std::min(size, size_), std::max(size, size_)};
+  if (change.range.empty()) return change;
+  if (size > size_) {
+    AddDirty(change.range);
+    Touch(change.range);
+  } else {
+    change.clean_lost = RemoveClean(change.range);
+    dirty_bytes_ -= TotalBytes(dirty_.Within(change.range));
+    dirty_.Remove(change.range);
+    base_limit_ = std::min(base_limit_, size);
+    Touch(change.range);
+    if (publication_) publication_->low = std::min(publication_->low, size);
+  }
+  size_ = size;
+  QUAY_DCHECK(CheckInvariants().empty());
+  return change;
+}
+
+void FileExtents::Filled(ByteRange range) {
+  QUAY_DCHECK(range.end <= base_limit_ && !clean_.Overlaps(range) && !dirty_.Overlaps(range));
+  clean_.Add(range);
+  clean_bytes_ += range.length();
+}
+
+std::vector<ByteRange> FileExtents::Drop(ByteRange range) { return RemoveClean(range); }
+
+void FileExtents::BeginPublication() {
+  QUAY_CHECK(!publication_);
+  publication_ = Publication{size_, size_, {}};
+}
+
+std::vector<ByteRange> FileExtents::CommitPublication() {
+  QUAY_CHECK(publication_);
+  const Publication done = *std::move(publication_);
+  publication_.reset();
+
+  // Bytes below `low` were part of what is now the base, and are still part of the file.
+  base_limit_ = done.low;
+  std::vector<ByteRange> cleaned;
+  for (const ByteRange& range : dirty_.Within({0, base_limit_})) {
+    for (const ByteRange& untouched : done.touched.Missing(range)) cleaned.push_back(untouched);
+  }
+  for (const ByteRange& range : cleaned) {
+    dirty_.Remove(range);
+    clean_.Add(range);
+  }
+  const uint64_t bytes = TotalBytes(cleaned);
+  dirty_bytes_ -= bytes;
+  clean_bytes_ += bytes;
+  modified_ = !done.touched.empty() || size_ != done.size;
+  QUAY_DCHECK(CheckInvariants().empty());
+  return cleaned;
+}
+
+std::string FileExtents::CheckInvariants() const {
+  if (!dirty_.InvariantsHold() || !clean_.InvariantsHold()) return "a set of ranges is damaged";
+  if (base_limit_ > size_) return "base_limit lies beyond the end";
+  for (const ByteRange& range : dirty_.ranges()) {
+    if (range.end > size_) return "dirty bytes beyond the end";
+    if (clean_.Overlaps(range)) return "bytes are dirty and clean";
+  }
+  if (!clean_.empty() && clean_.ranges().back().end > base_limit_)
+    return "clean bytes beyond base_limit";
+  if (base_limit_ < size_ && !dirty_.Contains({base_limit_, size_})) {
+    return "bytes beyond base_limit are not dirty";
+  }
+  if (dirty_.total_bytes() != dirty_bytes_ || clean_.total_bytes() != clean_bytes_) {
+    return "byte counts are wrong";
+  }
+  if (!dirty_.empty() && !modified_) return "dirty bytes in an unmodified file";
+  if (publication_ && publication_->low > publication_->size) return "publication grew downwards";
+  return "";
+}
+
+}  // namespace quayfs

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// FileCore: contents to the store as a multipart upload.
+//
+// Parts are read from the local file while writers go on. A write makes the parts it hits stale;
+// when all parts have been sent and some are stale, another round sends those again. A round in
+// which nothing changed ends with every part holding the content of one moment: now. After kRounds
+// such attempts what is still to be sent is copied aside while writers wait, and sent from there.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "cache/file_core.h"
+#include "cache/local_file.h"
+#include "cache/part_task.h"
+#include "cache/waiting.h"
+
+namespace quayfs {
+namespace {
+
+constexpr int kRounds = 3;
+// How often missing bytes are fetched before writers have to wait for that, too.
+constexpr int kGatherTries = 8;
+// Missing bytes under this many parts are fetched at once.
+constexpr size_t kPartsAhead = 4;
+
+}  // namespace
+
+/// One publication by multipart upload. Belongs to the publishing thread.
+struct FileCore::PublishRun {
+  const PublishRequest& request;
+  const CallOptions& call;
+  SessionRef session;
+  std::vector<PlannedPart> parts;
+  uint64_t size = 0;  // that `parts` cover
+  /// What parts are read from, if not from the file itself.
+  std::shared_ptr<DiskFile> copy;
+  uint64_t copy_length = 0;
+};
+
+Result<FileCore::Published> FileCore::PutMultipart(const PublishRequest& request,
+                                                   const CallOptions& call) {
+  for (int attempt = 0;; ++attempt) {
+    bool adopted = false;
+    QUAY_ASSIGN(SessionRef session, OpenSession(request, call, &adopted));
+    PublishRun run{request, call, session, {}, 0, nullptr, 0};
+    Result<Published> published = [&] {
+      const std::stop_callback on_cancel(call.cancel, [&session] { session->stop.request_stop(); });
+      return RunSession(run);
+    }();
+    const bool complete = published && published->has_value();
+    std::vector<std::stop_source> stops;
+    {
+      MutexLock lock(mutex_);
+      if (session_ == session) session_ = nullptr;
+      if (!complete) {
+        extents_.CancelPublication();
+        AbandonSession(session, &stops);
+      }
+    }
+    for (std::stop_source& stop : stops) stop.request_stop();
+    // An upload that was begun long ago may have been cleaned up by the store since.
+    const bool vanished = published.Is(Code::kNotFound) && adopted && attempt == 0;
+    if (!vanished) return published;
+  }
+}
+
+Result<FileCore::SessionRef> FileCore::OpenSession(const PublishRequest& request,
+                                                   const CallOptions& call, bool* adopted) {
+  SessionRef session;
+  std::vector<std::stop_source> stops;
+  {
+    MutexLock lock(mutex_);
+    while (session_ != nullptr) {
+      if (session_->key != request.key ||
+          !SameProperties(session_->properties, request.properties) || session_->first_error) {
+        AbandonSession(std::exchange(session_, nullptr), &stops);
+      } else if (session_->phase == UploadSession::Phase::kOpen) {
+        *adopted = true;
+        return session_;
+      } else {
+        QUAY_TRY(WaitOnce(changed_, mutex_, call));
+      }
+    }
+    session = std::make_shared<UploadSession>();
+    session->key = request.key;
+    session->properties = request.properties;
+    session_ = session;
+  }
+  for (std::stop_source& stop : stops) stop.request_stop();
+
+  auto upload_id = context_.store.CreateUpload(request.key, request.properties, call);
+  MutexLock lock(mutex_);
+  if (!upload_id) {
+    session->phase = UploadSession::Phase::kAbandoned;
+    session_ = nullptr;
+    return upload_id.error();
+  }
+  session->upload_id = *std::move(upload_id);
+  session->phase = UploadSession::Phase::kOpen;
+  return session;
+}
+
+Result<FileCore::Published> FileCore::RunSession(PublishRun& run) {
+  for (int round = 1;; ++round) {
+    QUAY_ASSIGN(const Round outcome, round <= kRounds ? SendRound(run) : SendFrozen(run));
+    if (outcome == Round::kOtherPlan) return Published();
+    if (outcome == Round::kAgain) continue;
+    QUAY_ASSIGN(ObjectInfo info, Complete(run));
+    return Published(std::move(info));
+  }
+}
+
+Result<FileCore::Round> FileCore::SendRound(PublishRun& run) {
+  {
+    MutexLock lock(mutex_);
+    QUAY_ASSIGN(UploadPlan plan, PlanNow());
+    if (plan.kind != UploadPlan::Kind::kMultipart) return Round::kOtherPlan;
+    run.parts = std::move(plan.parts);
+    run.size = extents_.size();
+    run.session->changed = false;
+    run.session->touched.Clear();
+  }
+  QUAY_TRY(SendParts(run));
+  MutexLock lock(mutex_);
+  QUAY_TRY(WaitIdle(run));
+  if (run.session->changed) return Round::kAgain;
+  BeginCommit();
+  return Round::kReady;
+}
+
+Result<FileCore::Round> FileCore::SendFrozen(PublishRun& run) {
+  Result<Round> paused = PauseReadable(run);
+  std::vector<ByteRange> ranges;
+  if (paused && *paused == Round::kReady) {
+    {
+      MutexLock lock(mutex_);
+      for (const PlannedPart& part : run.parts) {
+        const auto record = run.session->parts.find(part.number);
+        const bool have = record != run.session->parts.end() && record->second.part == part &&
+                          !record->second.stale->load();
+        if (!have && part.source == PartSource::kLocal) ranges.push_back(part.range);
+      }
+    }
+    if (auto copy = PrivateCopy(ranges, &run.copy_length); copy) {
+      run.copy = *std::move(copy);
+    } else {
+      paused = copy.error();
+    }
+  }
+  {
+    MutexLock lock(mutex_);
+    if (paused && *paused == Round::kReady) {
+      // The content of this moment is what will be published; later writes are for the next time.
+      run.session->frozen = true;
+      extents_.BeginPublication();
+    }
+    ResumeWriters();
+  }
+  if (!paused || *paused != Round::kReady) return paused;
+
+  QUAY_TRY(SendParts(run));
+  MutexLock lock(mutex_);
+  QUAY_TRY(WaitIdle(run));
+  BeginCommit();
+  return Round::kReady;
+}
+
+/// Stops the writers at a moment when everything that has to be uploaded is there. They go on
+/// waiting on return, whatever it is.
+Result<FileCore::Round> FileCore::PauseReadable(PublishRun& run) {
+  for (int attempt = 1;; ++attempt) {
+    MutexLock lock(mutex_);
+    PauseWriters();
+    QUAY_ASSIGN(UploadPlan plan, PlanNow());
+    if (plan.kind != UploadPlan::Kind::kMultipart) return Round::kOtherPlan;
+    run.parts = std::move(plan.parts);
+    run.size = extents_.size();
+    bool readable = true;
+    for (const PlannedPart& part : run.parts) {
+      if (part.source != PartSource::kLocal || extents_.Readable(part.range)) continue;
+      readable = false;
+      if (attempt < kGatherTries) ResumeWriters();
+      const UseRef use = AddUse(part.range);
+      const Status fetched = WaitReadable(use, true, run.call);
+      RemoveUse(use);
+      if (!fetched) return fetched.error();
+    }
+    if (!readable) continue;
+    run.session->changed = false;
+    run.session->touched.Clear();
+    return Round::kReady;
+  }
+}
+
+Status FileCore::SendParts(PublishRun& run) {
+  for (size_t i = 0; i < run.parts.size(); ++i) {
+    MutexLock lock(mutex_);
+    if (run.session->first_error) return *run.session->first_error;
+    // The plan is for another size now. What has been sent of it may still serve the next one.
+    if (run.copy == nullptr && extents_.size() != run.size) return {};
+    QUAY_ASSIGN(const bool needed, PartNeeded(run, run.parts[i]));
+    if (!needed) continue;
+    if (run.copy == nullptr) {
+      for (size_t next = i; next < std::min(i + kPartsAhead, run.parts.size()); ++next) {
+        if (run.parts[next].source != PartSource::kLocal) continue;
+        StartFetches(run.parts[next].range, context_.read.fetch_part, Transfers::Lane::kBulk);
+      }
+    }
+    UseRef use = AddUse(run.parts[i].range);
+    const Status sent = SendPart(run, run.parts[i], &use);
+    if (use != nullptr) RemoveUse(use);
+    if (!sent) return sent;
+  }
+  return {};
+}
+
+/// Takes over `use` if it posts the part.
+Status FileCore::SendPart(PublishRun& run, const PlannedPart& part, UseRef* use) {
+  UploadSession& session = *run.session;
+  while (session.in_flight >= static_cast<int>(context_.transfers.flow_slots())) {
+    QUAY_TRY(WaitOnce(changed_, mutex_, run.call));
+    if (session.first_error) return *session.first_error;
+  }
+  PartTask task{run.session, part, nullptr, 0, nullptr, *use, base_, run.call.deadline, false};
+  if (part.source == PartSource::kCopy) {
+    // Written to since the plan was made: the base's bytes are not ours any more.
+    if (!session.frozen && session.touched.Overlaps(part.range)) return {};
+  } else if (run.copy != nullptr) {
+    task.file = run.copy;
+    task.file_length = run.copy_length;
+  } else {
+    QUAY_TRY(WaitReadable(*use, true, run.call));
+    if (extents_.size() != run.size) return {};
+  }
+  QUAY_TRY(PostPart(std::move(task)));
+  use->reset();
+  return {};
+}
+
+Result<bool> FileCore::PartNeeded(PublishRun& run, const PlannedPart& part) {
+  auto& records = run.session->parts;
+  while (true) {
+    const auto it = records.find(part.number);
+    if (it == records.end()) return true;
+    const PartRecord& record = it->second;
+    if (record.part == part && !record.stale->load()) return false;
+    if (record.sent) {
+      records.erase(it);
+      return true;
+    }
+    QUAY_TRY(WaitOnce(changed_, mutex_, run.call));
+    if (run.session->first_error) return *run.session->first_error;
+  }
+}
+
+Status FileCore::WaitIdle(PublishRun& run) {
+  while (run.session->in_flight > 0 && !run.session->first_error) {
+    QUAY_TRY(WaitOnce(changed_, mutex_, run.call));
+  }
+  if (run.session->first_error) return *run.session->first_error;
+  return {};
+}
+
+Result<ObjectInfo> FileCore::Complete(PublishRun& run) {
+  std::vector<PartInfo> parts;
+  {
+    MutexLock lock(mutex_);
+    for (const PlannedPart& part : run.parts) {
+      const auto record = run.session->parts.find(part.number);
+      QUAY_CHECK(record != run.session->parts.end() && record->second.sent &&
+                 record->second.part == part && !record->second.stale->load());
+      parts.push_back(record->second.info);
+    }
+  }
+  return Settle(run.request.key,
+                context_.store.CompleteUpload(run.request.key, run.session->upload_id, parts,
+                                              run.request.condition, run.call),
+                run.call);
+}
+
+// ---- one part
+
+Status FileCore::PostPart(PartTask task) {
+  if (task.part.source == PartSource::kLocal && task.file == nullptr) {
+    QUAY_ASSIGN(task.file, OpenLocal());
+    task.file_length = local_length_;
+  }
+  PartRecord record;
+  record.part = task.part;
+  record.generation = extents_.generation();
+  task.stale = record.stale;
+  UploadSession& session = *task.session;
+  QUAY_DCHECK(!session.parts.contains(task.part.number));
+  session.parts.emplace(task.part.number, std::move(record));
+  ++session.in_flight;
+  ++context_.uploads_in_flight;
+  context_.transfers.Post(
+      inode_, Transfers::Lane::kBulk,
+      [self = shared_from_this(), task = std::move(task)] { self->RunPart(task); });
+  return {};
+}
+
+void FileCore::RunPart(const PartTask& task) {
+  const UploadSession& session = *task.session;
+  const CallOptions call{session.stop.get_token(), task.deadline};
+  ObjectStore& store = context_.store;
+  Result<PartInfo> result = Error(Code::kCancelled, "the upload was called off");
+  if (call.cancel.stop_requested()) {
+    // Nothing to undo.
+  } else if (task.part.source == PartSource::kCopy) {
+    result = store.CopyPart(session.key, session.upload_id, task.part.number, task.base.key,
+                            task.base.etag, task.part.range, call);
+  } else {
+    const LocalSource source(task.file, task.part.range, task.file_length, task.stale);
+    result = store.UploadPart(session.key, session.upload_id, task.part.number, source, call);
+  }
+  PartFinished(task, std::move(result));
+}
+
+void FileCore::PartFinished(const PartTask& task, Result<PartInfo> result) {
+  bool failed = false;
+  std::vector<std::stop_source> stops;
+  {
+    MutexLock lock(mutex_);
+    UploadSession& session = *task.session;
+    RemoveUse(task.use);
+    --session.in_flight;
+    --context_.uploads_in_flight;
+    const auto it = session.parts.find(task.part.number);
+    QUAY_CHECK(it != session.parts.end() && !it->second.sent);
+    PartRecord& record = it->second;
+    // A part that went stale under way has to be sent again, whatever became of this one.
+    const bool stale = record.stale->load();
+    if (result && !stale) {
+      record.sent = true;
+      record.info = *std::move(result);
+      record.info.number = task.part.number;
+    } else {
+      session.parts.erase(it);
+    }
+    if (!result && (!stale || session.stop.stop_requested())) {
+      failed = true;
+      if (!session.first_error) session.first_error = result.error();
+    }
+    if (session.phase == UploadSession::Phase::kAbandoned) {
+      if (session.in_flight == 0) PostAbort(task.session);
+    } else if (failed && task.ahead && !publishing_ && session_ == task.session) {
+      // Nobody has asked for this upload yet, so nobody needs to hear of it.
+      stream_halted_ = true;
+      AbandonSession(std::exchange(session_, nullptr), &stops);
+    } else {
+      PumpStream();
+    }
+    changed_.NotifyAll();
+  }
+  if (failed) std::stop_source(task.session->stop).request_stop();
+  for (std::stop_source& stop : stops) stop.request_stop();
+}
+
+}  // namespace quayfs

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// FileCore: contents to the store, in one request. multipart.cc has the rest.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "cache/file_core.h"
+#include "cache/local_file.h"
+#include "cache/waiting.h"
+
+namespace quayfs {
+namespace {
+
+// A file that changes its kind (small, large) this often while it is being published is left for
+// later.
+constexpr int kMaxPlans = 16;
+
+/// A PUT on its way through the transfers, and whoever waits for it.
+struct PutState {
+  Mutex mutex{LockRank::kUpload};
+  CondVar wake;
+  bool started QUAY_GUARDED_BY(mutex) = false;
+  bool given_up QUAY_GUARDED_BY(mutex) = false;
+  std::optional<Result<ObjectInfo>> result QUAY_GUARDED_BY(mutex);
+};
+
+}  // namespace
+
+Result<ObjectInfo> FileCore::Publish(const PublishRequest& request, const CallOptions& call) {
+  {
+    MutexLock lock(mutex_);
+    while (publishing_) QUAY_TRY(WaitOnce(changed_, mutex_, call));
+    publishing_ = true;
+  }
+  Result<ObjectInfo> result = PublishAlone(request, call);
+  {
+    MutexLock lock(mutex_);
+    QUAY_DCHECK(!commit_in_flight_ && !writers_paused_ && !extents_.publication_in_progress());
+    publishing_ = false;
+    // Whatever happens next, sending ahead begins afresh.
+    stream_halted_ = stream_halted_ || !result.ok();
+    changed_.NotifyAll();
+  }
+  context_.budget.Enforce();
+  return result;
+}
+
+Result<ObjectInfo> FileCore::PublishAlone(const PublishRequest& request, const CallOptions& call) {
+  for (int i = 0; i < kMaxPlans; ++i) {
+    UploadPlan::Kind kind;
+    std::vector<std::stop_source> stops;
+    {
+      MutexLock lock(mutex_);
+      QUAY_ASSIGN(const UploadPlan plan, PlanNow());
+      kind = plan.kind;
+      if (kind != UploadPlan::Kind::kMultipart && session_ != nullptr) {
+        AbandonSession(std::exchange(session_, nullptr), &stops);
+      }
+    }
+    for (std::stop_source& stop : stops) stop.request_stop();
+    Result<Published> published = kind == UploadPlan::Kind::kPut ? PutSmall(request, call)
+                                  : kind == UploadPlan::Kind::kPutFromCopy
+                                      ? PutLarge(request, call)
+                                      : PutMultipart(request, call);
+    if (!published) return published.error();
+    if (published->has_value()) return **std::move(published);
+  }
+  return Error(Code::kUnavailable,
+               fmt::format("'{}' grows and shrinks too fast to be published", request.key));
+}
+
+Result<UploadPlan> FileCore::PlanNow() const {
+  if (!broken_.empty()) {
+    return Error(Code::kIo,
+                 "the cache disk lost bytes of this file in a failed write; write them again");
+  }
+  return PlanUpload({extents_.size(), &extents_.dirty(), extents_.base_limit()},
+                    context_.store.capabilities(), context_.upload);
+}
+
+Result<std::optional<uint64_t>> FileCore::GatherWhole(UploadPlan::Kind kind, UseRef* use,
+                                                      const CallOptions& call) {
+  MutexLock lock(mutex_);
+  QUAY_ASSIGN(const UploadPlan plan, PlanNow());
+  if (plan.kind != kind) return std::optional<uint64_t>();
+  const uint64_t size = extents_.size();
+  *use = AddUse({0, size});
+  StartFetches({0, size}, context_.read.fetch_part, Transfers::Lane::kUrgent);
+  if (Status readable = WaitReadable(*use, true, call); !readable) {
+    RemoveUse(*use);
+    return readable.error();
+  }
+  return std::optional<uint64_t>(size);
+}
+
+Status FileCore::SnapshotWhole(std::span<std::byte> out) {
+  std::shared_ptr<DiskFile> file = file_;
+  if (file == nullptr && (on_disk_ || local_length_ > 0)) {
+    QUAY_ASSIGN(file, OpenLocal());
+  }
+  if (file == nullptr) {
+    std::fill(out.begin(), out.end(), std::byte{0});
+    return {};
+  }
+  return ReadLocal(*file, 0, out, local_length_);
+}
+
+void FileCore::BeginCommit() {
+  if (!extents_.publication_in_progress()) extents_.BeginPublication();
+  commit_in_flight_ = true;
+}
+
+Result<FileCore::Published> FileCore::PutSmall(const PublishRequest& request,
+                                               const CallOptions& call) {
+  while (true) {
+    UseRef use;
+    QUAY_ASSIGN(const std::optional<uint64_t> size,
+                GatherWhole(UploadPlan::Kind::kPut, &use, call));
+    if (!size) return Published();
+    auto grant = context_.memory.Acquire(*size, call);
+    std::unique_ptr<std::byte[]> bytes;
+    if (grant) bytes = std::make_unique_for_overwrite<std::byte[]>(static_cast<size_t>(*size));
+    const std::span<std::byte> body(bytes.get(), bytes == nullptr ? 0 : static_cast<size_t>(*size));
+    {
+      MutexLock lock(mutex_);
+      RemoveUse(use);
+      if (!grant) return grant.error();
+      if (extents_.size() != *size || !extents_.Readable({0, *size}) || !broken_.empty()) continue;
+      QUAY_TRY(SnapshotWhole(body));
+      BeginCommit();
+    }
+    QUAY_ASSIGN(
+        ObjectInfo info,
+        Settle(request.key, SendPut(request, MemorySource(std::span<const std::byte>(body)), call),
+               call));
+    return Published(std::move(info));
+  }
+}
+
+Result<FileCore::Published> FileCore::PutLarge(const PublishRequest& request,
+                                               const CallOptions& call) {
+  while (true) {
+    UseRef use;
+    QUAY_ASSIGN(const std::optional<uint64_t> size,
+                GatherWhole(UploadPlan::Kind::kPutFromCopy, &use, call));
+    if (!size) return Published();
+    {
+      MutexLock lock(mutex_);
+      if (extents_.size() != *size || !extents_.Readable({0, *size})) {
+        RemoveUse(use);
+        continue;
+      }
+      PauseWriters();
+    }
+    uint64_t length = 0;
+    auto copy = PrivateCopy({{0, *size}}, &length);
+    {
+      MutexLock lock(mutex_);
+      RemoveUse(use);
+      ResumeWriters();
+      if (!copy) return copy.error();
+      BeginCommit();
+    }
+    const LocalSource source(*copy, {0, *size}, length, nullptr);
+    QUAY_ASSIGN(ObjectInfo info, Settle(request.key, SendPut(request, source, call), call));
+    return Published(std::move(info));
+  }
+}
+
+Result<ObjectInfo> FileCore::SendPut(const PublishRequest& request, const DataSource& source,
+                                     const CallOptions& call) {
+  auto state = std::make_shared<PutState>();
+  // Runs to its end once it has started: it reads from the caller's stack.
+  context_.transfers.Post(inode_, Transfers::Lane::kBulk, [this, state, &request, &source, &call] {
+    {
+      MutexLock lock(state->mutex);
+      if (state->given_up) return;
+      state->started = true;
+    }
+    ++context_.uploads_in_flight;
+    auto result =
+        context_.store.Put(request.key, source, request.properties, request.condition, call);
+    --context_.uploads_in_flight;
+    MutexLock lock(state->mutex);
+    state->result = std::move(result);
+    state->wake.NotifyAll();
+  });
+  MutexLock lock(state->mutex);
+  while (!state->result) {
+    if (state->started) {
+      state->wake.Wait(state->mutex);
+    } else if (Status waited = WaitOnce(state->wake, state->mutex, call);
+               !waited && !state->started) {
+      state->given_up = true;
+      return waited.error();
+    }
+  }
+  return *std::move(state->result);
+}
+
+Result<ObjectInfo> FileCore::Settle(const std::string& key, Result<ObjectInfo> sent,
+                                    const CallOptions& call) {
+  if (sent && sent->etag.empty()) {
+    // Without its version the object could not be read from safely.
+    auto head = context_.store.Head(key, call);
+    sent = head ? Result<ObjectInfo>(head->info) : Result<ObjectInfo>(head.error());
+  }
+  MutexLock lock(mutex_);
+  commit_in_flight_ = false;
+  // The publication is gone if Replace() came in between: what the caller knows then is newer.
+  if (sent && extents_.publication_in_progress()) {
+    base_ = {key, sent->etag, extents_.publication_size()};
+    for (const ByteRange& range : extents_.CommitPublication()) {
+      context_.budget.Add(shared_from_this(), range);
+    }
+    NoteDirtyBytes();
+  }
+  extents_.CancelPublication();
+  WakeAllUses();
+  changed_.NotifyAll();
+  return sent;
+}
+
+Result<std::shared_ptr<DiskFile>> FileCore::PrivateCopy(const std::vector<ByteRange>& ranges,
+                                                        uint64_t* length) {
+  std::shared_ptr<DiskFile> file;
+  {
+    MutexLock lock(mutex_);
+    QUAY_ASSIGN(file, OpenLocal());
+    *length = local_length_;
+  }
+  QUAY_ASSIGN(std::shared_ptr<DiskFile> copy,
+              context_.disk.OpenTemporary(context_.config.directory));
+  uint64_t copied = 0;
+  for (const ByteRange& range : ranges) {
+    QUAY_TRY(WithRoom([&] { return CopyLocal(*file, *copy, range, *length); }));
+    copied = std::max(copied, range.end);
+  }
+  *length = std::min(*length, copied);
+  return copy;
+}
+
+void FileCore::PauseWriters() { writers_paused_ = true; }
+
+void FileCore::ResumeWriters() {
+  writers_paused_ = false;
+  changed_.NotifyAll();
+}
+
+}  // namespace quayfs

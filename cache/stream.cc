@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// FileCore: parts of a growing new file, sent before it is published.
+
+#include <utility>
+
+#include "cache/file_core.h"
+#include "cache/part_task.h"
+
+namespace quayfs {
+namespace {
+
+constexpr int kPartsAhead = 8;  // in flight
+constexpr std::chrono::seconds kAbortTime(10);
+
+}  // namespace
+
+void FileCore::AllowStreaming(const std::string& key, const ObjectProperties& properties) {
+  std::vector<std::stop_source> stops;
+  {
+    MutexLock lock(mutex_);
+    if (stream_ && stream_->key == key && SameProperties(stream_->properties, properties)) return;
+    stream_ = StreamTarget{key, properties};
+    stream_halted_ = false;
+    stream_at_ = 0;
+    if (session_ != nullptr && !publishing_)
+      AbandonSession(std::exchange(session_, nullptr), &stops);
+    PumpStream();
+  }
+  for (std::stop_source& stop : stops) stop.request_stop();
+}
+
+void FileCore::PumpStream() {
+  if (!stream_ || stream_halted_ || publishing_ || removed_ || handles_ == 0 || base_.exists() ||
+      extents_.size() <= stream_at_) {
+    return;
+  }
+  const Capabilities capabilities = context_.store.capabilities();
+  auto grid = PartGrid::For(0, capabilities, context_.upload);
+  if (!grid || !capabilities.multipart || grid->parts_max() < 2) {
+    stream_halted_ = true;
+    return;
+  }
+  if (session_ == nullptr) {
+    // One part alone is not worth an upload that may have to be aborted.
+    stream_at_ = std::max(grid->Part(2).end, context_.upload.put_size_max);
+    if (extents_.size() > stream_at_) BeginStream();
+    return;
+  }
+  UploadSession& session = *session_;
+  if (session.phase != UploadSession::Phase::kOpen) return;
+  while (session.in_flight < kPartsAhead && session.next_ahead <= grid->parts_max()) {
+    const ByteRange range = grid->Part(session.next_ahead).Intersection({0, extents_.size()});
+    const ByteRange whole = grid->Part(session.next_ahead);
+    stream_at_ = whole.end;
+    if (range != whole || extents_.size() == whole.end) return;
+    if (broken_.Overlaps(whole)) return;
+    const PlannedPart part{session.next_ahead, whole, PartSource::kLocal};
+    PartTask task{session_, part, nullptr, 0, nullptr, AddUse(whole), base_, std::nullopt, true};
+    const UseRef use = task.use;
+    if (!PostPart(std::move(task))) {
+      RemoveUse(use);
+      stream_halted_ = true;
+      return;
+    }
+    ++session.next_ahead;
+  }
+  // A slot that falls free comes back here.
+  stream_at_ = 0;
+}
+
+void FileCore::BeginStream() {
+  session_ = std::make_shared<UploadSession>();
+  session_->key = stream_->key;
+  session_->properties = stream_->properties;
+  context_.transfers.Post(
+      inode_, Transfers::Lane::kBulk,
+      [self = shared_from_this(), session = session_] { self->RunCreate(session); });
+}
+
+void FileCore::RunCreate(const SessionRef& session) {
+  auto upload_id = context_.store.CreateUpload(session->key, session->properties,
+                                               {session->stop.get_token(), std::nullopt});
+  MutexLock lock(mutex_);
+  if (!upload_id) {
+    session->phase = UploadSession::Phase::kAbandoned;
+    if (session_ == session) {
+      session_ = nullptr;
+      stream_halted_ = true;
+    }
+  } else {
+    session->upload_id = *std::move(upload_id);
+    if (session->phase == UploadSession::Phase::kAbandoned) {
+      PostAbort(session);
+    } else {
+      session->phase = UploadSession::Phase::kOpen;
+      stream_at_ = 0;
+      PumpStream();
+    }
+  }
+  changed_.NotifyAll();
+}
+
+void FileCore::AbandonSession(SessionRef session, std::vector<std::stop_source>* stops) {
+  if (session->phase == UploadSession::Phase::kAbandoned) return;
+  const bool open = session->phase == UploadSession::Phase::kOpen;
+  session->phase = UploadSession::Phase::kAbandoned;
+  stops->push_back(session->stop);
+  stream_at_ = 0;
+  if (open && session->in_flight == 0) PostAbort(session);
+}
+
+/// Best effort: what stays is found and removed by whoever cleans up uploads of this mount. Its own
+/// deadline, since whoever gave up has usually run out of time.
+void FileCore::PostAbort(const SessionRef& session) {
+  context_.transfers.Post(
+      inode_, Transfers::Lane::kBulk,
+      [&store = context_.store, key = session->key, id = session->upload_id] {
+        const CallOptions call{{}, std::chrono::steady_clock::now() + kAbortTime};
+        Ignore(store.AbortUpload(key, id, call));
+      });
+}
+
+}  // namespace quayfs
