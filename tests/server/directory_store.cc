@@ -106,7 +106,9 @@ class JournalReplay {
 
   static std::map<std::string, std::string> Headers(const Json& line) {
     std::map<std::string, std::string> headers;
-    for (const auto& [name, value] : line.value("headers", Json::object()).items()) {
+    // Named: items() refers to what it is called on, which must outlive the loop.
+    const Json stored = line.value("headers", Json::object());
+    for (const auto& [name, value] : stored.items()) {
       headers[name] = PercentDecode(value.get<std::string>(), false);
     }
     return headers;
