@@ -240,14 +240,8 @@ void CurlHttpClient::Start(CurlTransfer* transfer, Host& host) {
     transfer->Complete(NotSent(Code::kInternal, "out of memory"));
     return;
   }
-  if (Status prepared = transfer->Prepare(easy.get()); !prepared) {
-    curl_easy_reset(easy.get());
-    transfer->Complete(prepared.error());
-    return;
-  }
-  if (curl_multi_add_handle(multi_.get(), easy.get()) != CURLM_OK) {
-    curl_easy_reset(easy.get());
-    transfer->Complete(NotSent(Code::kInternal, "libcurl refuses another transfer"));
+  if (Status launched = Launch(transfer, easy.get()); !launched) {
+    transfer->Complete(launched.error());
     return;
   }
   ++host.active;
@@ -257,6 +251,12 @@ void CurlHttpClient::Start(CurlTransfer* transfer, Host& host) {
       check && (!next_speed_check_ || *check < *next_speed_check_)) {
     next_speed_check_ = check;
   }
+}
+
+Status CurlHttpClient::Launch(CurlTransfer* transfer, CURL* easy) {
+  QUAY_TRY(transfer->Prepare(easy));
+  if (curl_multi_add_handle(multi_.get(), easy) == CURLM_OK) return {};
+  return NotSent(Code::kInternal, "libcurl refuses another transfer");
 }
 
 CurlHttpClient::Easy CurlHttpClient::TakeEasy() {
@@ -286,12 +286,24 @@ void CurlHttpClient::Reap() {
 }
 
 void CurlHttpClient::Finish(CurlTransfer* transfer, CURLcode code) {
+  if (code == CURLE_OK || !transfer->wants_fresh_connection()) {
+    End(transfer, transfer->Outcome(code));
+    return;
+  }
+  CURL* easy = transfer->easy();
+  curl_multi_remove_handle(multi_.get(), easy);
+  curl_easy_reset(easy);
+  if (Status launched = Launch(transfer, easy); !launched) End(transfer, launched.error());
+}
+
+/// The last the loop does with a transfer. The handle is taken from libcurl first, then the caller
+/// may go on.
+void CurlHttpClient::End(CurlTransfer* transfer, Result<HttpReply> result) {
   const std::string key = transfer->pool_key();
   const auto place = active_.find(transfer->id());
   QUAY_CHECK(place != active_.end());
-  Result<HttpReply> outcome = transfer->Outcome(code);
   Release(place);
-  transfer->Complete(std::move(outcome));
+  transfer->Complete(std::move(result));
   StartWaiting(key);
 }
 
@@ -313,11 +325,7 @@ void CurlHttpClient::AbortTransfer(const Abort& abort) {
     return;
   }
   CurlTransfer* transfer = place->second.transfer;
-  const std::string key = transfer->pool_key();
-  Error error = transfer->Aborted(abort.code, AbortReason(abort.code, true));
-  Release(place);
-  transfer->Complete(std::move(error));
-  StartWaiting(key);
+  End(transfer, transfer->Aborted(abort.code, AbortReason(abort.code, true)));
 }
 
 bool CurlHttpClient::AbortWaiting(const Abort& abort) {
@@ -375,12 +383,8 @@ void CurlHttpClient::CheckSpeeds() {
     if (!next_speed_check_ || *due < *next_speed_check_) next_speed_check_ = due;
   }
   for (CurlTransfer* transfer : slow) {
-    const std::string key = transfer->pool_key();
-    Error error =
-        transfer->Aborted(Code::kTimedOut, "given up because too few bytes moved for too long");
-    Release(active_.find(transfer->id()));
-    transfer->Complete(std::move(error));
-    StartWaiting(key);
+    End(transfer,
+        transfer->Aborted(Code::kTimedOut, "given up because too few bytes moved for too long"));
   }
 }
 

@@ -80,8 +80,10 @@ class CurlHttpClient final : public HttpClient {
   void Enqueue(CurlTransfer* transfer);
   void StartWaiting(const std::string& key);
   void Start(CurlTransfer* transfer, Host& host);
+  Status Launch(CurlTransfer* transfer, CURL* easy);
   void Reap();
   void Finish(CurlTransfer* transfer, CURLcode code);
+  void End(CurlTransfer* transfer, Result<HttpReply> result);
   void Release(std::unordered_map<uint64_t, Active>::iterator place);
   void AbortTransfer(const Abort& abort);
   bool AbortWaiting(const Abort& abort);

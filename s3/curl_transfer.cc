@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 
 #include <algorithm>
@@ -39,9 +40,20 @@ int SeekCallback(void* user, curl_off_t offset, int origin) {
   return origin == SEEK_SET ? Self(user).SeekUpload(offset) : CURL_SEEKFUNC_FAIL;
 }
 
-int BeforeRequestCallback(void* user, char* /*peer*/, char* /*local*/, int /*peer_port*/,
-                          int /*local_port*/) {
-  return Self(user).OnBeforeRequest();
+int BeforeRequestCallback(void* user, char* peer, char* local, int peer_port, int local_port) {
+  return Self(user).OnBeforeRequest({peer, peer_port, local, local_port});
+}
+
+// The next two outlive the transfer that opens a connection: their user is the client's table.
+curl_socket_t OpenSocketCallback(void* user, curlsocktype /*purpose*/, curl_sockaddr* address) {
+  const int fd =
+      static_cast<SocketTable*>(user)->Open(address->family, address->socktype, address->protocol);
+  return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
+int CloseSocketCallback(void* user, curl_socket_t fd) {
+  static_cast<SocketTable*>(user)->Close(fd);
+  return 0;
 }
 
 CURLcode TlsContextCallback(CURL* /*easy*/, void* context, void* user) {
@@ -114,6 +126,8 @@ void CurlTransfer::SetUnlessEmpty(CURLoption option, const T& value) {
 Status CurlTransfer::Prepare(CURL* easy) {
   easy_ = easy;
   error_text_[0] = '\0';
+  header_list_.reset();
+  fresh_connection_ = spoiled_;
   last_good_ = last_check_ = std::chrono::steady_clock::now();
   SetConnectionOptions();
   if (request_.scheme == "https") SetTlsOptions();
@@ -132,7 +146,7 @@ void CurlTransfer::SetConnectionOptions() {
   Set(CURLOPT_URL, url_.c_str());
   Set(CURLOPT_PATH_AS_IS, 1L);
   Set(CURLOPT_PROTOCOLS_STR, "http,https");
-  Set(CURLOPT_REDIR_PROTOCOLS_STR, "");
+  Set(CURLOPT_REDIR_PROTOCOLS_STR, "https");  // an empty list is refused; none is followed anyway
   Set(CURLOPT_FOLLOWLOCATION, 0L);
   Set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   Set(CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
@@ -155,6 +169,7 @@ void CurlTransfer::SetConnectionOptions() {
   Set(CURLOPT_UPLOAD_BUFFERSIZE, kSendBuffer);
   SetUnlessEmpty(CURLOPT_USERAGENT, config.user_agent);
   if (config.max_idle_connections == 0) Set(CURLOPT_FORBID_REUSE, 1L);
+  if (fresh_connection_) Set(CURLOPT_FRESH_CONNECT, 1L);
   Set(CURLOPT_SHARE, settings_.share);
 }
 
@@ -215,6 +230,10 @@ void CurlTransfer::SetCallbacks() {
   Set(CURLOPT_READDATA, self);
   Set(CURLOPT_SEEKFUNCTION, &SeekCallback);
   Set(CURLOPT_SEEKDATA, self);
+  Set(CURLOPT_OPENSOCKETFUNCTION, &OpenSocketCallback);
+  Set(CURLOPT_OPENSOCKETDATA, static_cast<void*>(&settings_.sockets));
+  Set(CURLOPT_CLOSESOCKETFUNCTION, &CloseSocketCallback);
+  Set(CURLOPT_CLOSESOCKETDATA, static_cast<void*>(&settings_.sockets));
   Set(CURLOPT_PREREQFUNCTION, &BeforeRequestCallback);
   Set(CURLOPT_PREREQDATA, self);
   Set(CURLOPT_PRIVATE, self);
@@ -333,7 +352,28 @@ int CurlTransfer::SeekUpload(curl_off_t offset) {
   return CURL_SEEKFUNC_OK;
 }
 
-int CurlTransfer::OnBeforeRequest() {
+/// True for a connection that was idle and has bytes, or an end, to read. libcurl would take the
+/// bytes for the beginning of the reply to the request that it is about to send, although they were
+/// sent before: left over from a longer body than announced, or a server's farewell.
+bool CurlTransfer::ConnectionIsSpoiled() const {
+  long new_connections = 0;
+  curl_easy_getinfo(easy_, CURLINFO_NUM_CONNECTS, &new_connections);
+  if (new_connections > 0) return false;
+  if (socket_ < 0) return true;
+  pollfd waiting{.fd = socket_, .events = POLLIN, .revents = 0};
+  if (::poll(&waiting, 1, 0) != 0) return true;
+  curl_tlssessioninfo* tls = nullptr;
+  return curl_easy_getinfo(easy_, CURLINFO_TLS_SSL_PTR, &tls) == CURLE_OK && tls != nullptr &&
+         tls->backend == CURLSSLBACKEND_OPENSSL && tls->internals != nullptr &&
+         TlsHasUnreadBytes(static_cast<const ssl_st*>(tls->internals));
+}
+
+int CurlTransfer::OnBeforeRequest(const SocketEnds& ends) {
+  socket_ = settings_.sockets.Find(ends);
+  if (ConnectionIsSpoiled()) {
+    spoiled_ = true;
+    return CURL_PREREQFUNC_ABORT;
+  }
   ++times_sent_;
   // libcurl sends a request again when a reused connection dies without a byte of a reply, up to
   // five times. A PUT or GET may be repeated; a POST gets one more chance, because an idle
@@ -381,10 +421,8 @@ int64_t CurlTransfer::WirePosition() const {
   curl_easy_getinfo(easy_, CURLINFO_REQUEST_SIZE, &request_header_bytes);
   int64_t position = uploaded + request_header_bytes + static_cast<int64_t>(header_bytes_) +
                      static_cast<int64_t>(reply_.body_bytes);
-  curl_socket_t socket = CURL_SOCKET_BAD;
   int unsent = 0;
-  if (curl_easy_getinfo(easy_, CURLINFO_ACTIVESOCKET, &socket) == CURLE_OK &&
-      socket != CURL_SOCKET_BAD && ::ioctl(socket, SIOCOUTQ, &unsent) == 0) {
+  if (socket_ >= 0 && settings_.sockets.Has(socket_) && ::ioctl(socket_, SIOCOUTQ, &unsent) == 0) {
     position -= unsent;
   }
   return position;
@@ -413,16 +451,9 @@ bool CurlTransfer::MovesFastEnough(SteadyTime now) {
 // --- Results
 // --------------------------------------------------------------------------------------
 
-bool CurlTransfer::RequestSent() const {
-  if (easy_ == nullptr) return false;
-  long bytes = 0;
-  curl_easy_getinfo(easy_, CURLINFO_REQUEST_SIZE, &bytes);
-  return bytes > 0;
-}
-
 Error CurlTransfer::MakeError(Code code, std::string message) const {
   ServiceDetail detail;
-  detail.request_not_sent = !RequestSent();
+  detail.request_not_sent = times_sent_ == 0;
   return Error(code, std::move(message), std::move(detail));
 }
 

@@ -25,6 +25,7 @@
 #include "base/result.h"
 #include "s3/http.h"
 #include "s3/rate_budget.h"
+#include "s3/socket_table.h"
 #include "s3/tls_pin.h"
 
 namespace quayfs::s3 {
@@ -42,6 +43,7 @@ struct CurlSettings {
   std::string ca_file;    // "" when no chain is checked, or where libcurl's own default must do
   bool no_chain = false;  // the chain is not checked by libcurl, so no CA is loaded
   CURLSH* share = nullptr;
+  SocketTable sockets;
   RateBudget upload;
   RateBudget download;
   /// Transfers that a callback has paused because the budget was used up, by id.
@@ -72,6 +74,9 @@ class CurlTransfer {
 
   /// Sets all options of `easy`, which has just been made or reset.
   Status Prepare(CURL* easy);
+  /// libcurl has ended the transfer before a byte was sent, because the idle connection that it had
+  /// picked had something to say. Prepare it again and start anew: it will use a new connection.
+  bool wants_fresh_connection() const { return spoiled_ && !fresh_connection_; }
   CURL* easy() const { return easy_; }
 
   /// The result of a transfer that libcurl has finished with `code`; to be called before the handle
@@ -99,7 +104,7 @@ class CurlTransfer {
   size_t OnBody(std::span<const std::byte> data);
   size_t FillUpload(std::span<std::byte> out);
   int SeekUpload(curl_off_t offset);
-  int OnBeforeRequest();
+  int OnBeforeRequest(const SocketEnds& ends);
   CURLcode OnTlsContext(void* ssl_context);
 
  private:
@@ -119,7 +124,7 @@ class CurlTransfer {
 
   size_t FinishHeaders();
   void Pause(std::vector<uint64_t>* queue);
-  bool RequestSent() const;
+  bool ConnectionIsSpoiled() const;
   int64_t WirePosition() const;
   Error Explain(CURLcode code);
   Error MakeError(Code code, std::string message) const;
@@ -139,7 +144,10 @@ class CurlTransfer {
   std::shared_ptr<PinObservation> pin_seen_;
 
   uint64_t upload_offset_ = 0;
-  int times_sent_ = 0;
+  int times_sent_ = 0;  // counted when sending begins
+  int socket_ = -1;     // may have been closed since: see SocketTable::Has
+  bool spoiled_ = false;
+  bool fresh_connection_ = false;
   bool paused_ = false;
 
   HttpReply reply_;

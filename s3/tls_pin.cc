@@ -110,6 +110,8 @@ Status InstallTlsPin(ssl_ctx_st* context, const TlsPin& pin,
   return {};
 }
 
+bool TlsHasUnreadBytes(const ssl_st* session) { return SSL_has_pending(session) == 1; }
+
 Status CheckTlsFiles(const TlsConfig& config) {
   if (config.client_certificate.empty() && !config.client_key.empty()) {
     return Error(Code::kInvalidArgument, "a client key needs a client certificate");

@@ -15,6 +15,7 @@
 #include "s3/http.h"
 
 struct ssl_ctx_st;
+struct ssl_st;
 
 namespace quayfs::s3 {
 
@@ -45,6 +46,10 @@ struct PinObservation {
 /// and dates. The context keeps `observation` alive; `pin` must outlive the context.
 Status InstallTlsPin(ssl_ctx_st* context, const TlsPin& pin,
                      std::shared_ptr<PinObservation> observation);
+
+/// Bytes have been received that nobody has asked for yet. On a connection that waits for its next
+/// request there must be none.
+bool TlsHasUnreadBytes(const ssl_st* session);
 
 /// kInvalidArgument, naming the file, if one of the PEM files cannot be used.
 Status CheckTlsFiles(const TlsConfig& config);
