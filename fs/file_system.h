@@ -98,7 +98,8 @@ class FileSystem {
   /// close(2) of one descriptor: publishes what is not in the bucket yet and returns its error.
   virtual Status Flush(const OpContext& context, OpenFile& file) = 0;
   virtual Status Fsync(const OpContext& context, OpenFile& file) = 0;
-  /// Publishes what Flush never saw; blocks on the network then. The handle is gone afterwards.
+  /// Publishes what Flush never saw; blocks on the network then. The handle is gone afterwards, whatever is returned, except
+  /// with kWouldBlock.
   virtual Status Release(const OpContext& context, OpenFile* file) = 0;
 
   // Directories. `offset` 0 is the beginning; afterwards the number of the last entry taken. `take` gets entries in turn until

@@ -173,9 +173,15 @@ Status Core::Flush(const OpContext& context, OpenFile& file) {
 Status Core::Fsync(const OpContext& context, OpenFile& file) { return PublishFile(context, file.ino); }
 
 Status Core::Release(const OpContext& context, OpenFile* file) {
-  const std::unique_ptr<OpenFile> handle(file);
   Status status;
-  if (handle->writable) status = PublishFile(context, handle->ino);
+  if (file->writable) status = PublishFile(context, file->ino);
+  if (status.Is(Code::kWouldBlock)) return status;
+  {
+    MutexLock lock(mutex_);
+    const Inode* inode = table_.Find(file->ino);
+    if (inode != nullptr && inode->opens == 1 && !inode->orphan_key.empty()) QUAY_TRY(MayWait(context));
+  }
+  const std::unique_ptr<OpenFile> handle(file);
   handle->data.reset();
   std::string orphan;
   {

@@ -1,0 +1,627 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "fs/fuse/operations.h"
+
+#include <fcntl.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "fs/errno.h"
+
+namespace quayfs::fuse_operations {
+namespace {
+
+constexpr unsigned kRenameNoReplace = 1;  // RENAME_NOREPLACE
+constexpr unsigned kRenameExchange = 2;   // RENAME_EXCHANGE
+
+Service& ServiceOf(fuse_req_t request) { return *static_cast<Service*>(fuse_req_userdata(request)); }
+FileSystem& FileSystemOf(fuse_req_t request) { return ServiceOf(request).file_system(); }
+
+OpContext ContextOf(fuse_req_t request) {
+  const fuse_ctx* caller = fuse_req_ctx(request);
+  OpContext context;
+  context.uid = caller->uid;
+  context.gid = caller->gid;
+  context.pid = caller->pid;
+  return context;
+}
+
+// Handles travel through the kernel as numbers.
+OpenFile* FileOf(const fuse_file_info* info) {
+  return info == nullptr ? nullptr : reinterpret_cast<OpenFile*>(static_cast<uintptr_t>(info->fh));
+}
+OpenDirectory* DirectoryOf(const fuse_file_info* info) {
+  return reinterpret_cast<OpenDirectory*>(static_cast<uintptr_t>(info->fh));
+}
+template <typename Handle>
+uint64_t NumberOf(Handle* handle) {
+  static_assert(sizeof(uintptr_t) <= sizeof(uint64_t));
+  return reinterpret_cast<uintptr_t>(handle);
+}
+
+timespec ToTimespec(WallTime time) {
+  constexpr int64_t kNanos = 1'000'000'000;
+  const int64_t total = time.time_since_epoch().count();
+  int64_t seconds = total / kNanos;
+  int64_t nanos = total % kNanos;
+  if (nanos < 0) {
+    nanos += kNanos;
+    --seconds;
+  }
+  return {seconds, nanos};
+}
+
+// Times beyond the range of 64-bit nanoseconds (the years 1677 to 2262) are held at its ends.
+WallTime FromTimespec(const timespec& time) {
+  constexpr int64_t kLimit = std::numeric_limits<int64_t>::max() / 1'000'000'000 - 1;
+  const int64_t seconds = std::min<int64_t>(std::max<int64_t>(time.tv_sec, -kLimit), kLimit);
+  return WallTime(std::chrono::seconds(seconds) + std::chrono::nanoseconds(time.tv_nsec));
+}
+
+struct stat ToStat(const Attributes& attributes) {
+  struct stat out {};
+  out.st_ino = attributes.ino;
+  out.st_mode = attributes.mode;
+  out.st_nlink = attributes.nlink;
+  out.st_uid = attributes.uid;
+  out.st_gid = attributes.gid;
+  out.st_rdev = attributes.rdev;
+  out.st_size = static_cast<off_t>(attributes.size);
+  out.st_blocks = static_cast<blkcnt_t>(attributes.blocks);
+  out.st_blksize = 4096;
+  out.st_atim = ToTimespec(attributes.atime);
+  out.st_mtim = ToTimespec(attributes.mtime);
+  out.st_ctim = ToTimespec(attributes.ctime);
+  return out;
+}
+
+double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+fuse_entry_param ToEntryParam(const Entry& entry) {
+  fuse_entry_param out{};
+  out.ino = entry.ino;
+  out.generation = 1;
+  out.attr = ToStat(entry.attributes);
+  out.entry_timeout = Seconds(entry.entry_valid);
+  out.attr_timeout = Seconds(entry.attributes_valid);
+  return out;
+}
+
+// Answers that are part of everyday life and say nothing about the health of the mount.
+bool IsOrdinary(Code code) {
+  switch (code) {
+    case Code::kNotFound:
+    case Code::kAlreadyExists:
+    case Code::kNotDirectory:
+    case Code::kIsDirectory:
+    case Code::kNotEmpty:
+    case Code::kNameTooLong:
+    case Code::kNotPermitted:
+    case Code::kReadOnly:
+    case Code::kInvalidArgument:
+    case Code::kNotSupported:
+    case Code::kBadHandle:
+    case Code::kNoAttribute:
+    case Code::kTooLarge:
+      return true;
+    default:
+      return false;
+  }
+}
+
+std::string_view AdviceFor(Code code) {
+  switch (code) {
+    case Code::kPermissionDenied:
+      return "check the key's rights on the bucket: quayfs check";
+    case Code::kUnauthenticated:
+      return "check [credentials] in the mount config";
+    case Code::kUnavailable:
+    case Code::kTimedOut:
+    case Code::kThrottled:
+      return "the store does not answer; what is not uploaded stays in the cache";
+    case Code::kNoSpace:
+    case Code::kQuota:
+      return "free space in the cache directory or the bucket";
+    case Code::kChanged:
+      return "another client changed the object; open the file again";
+    case Code::kArchived:
+      return "restore the object from its archive class first";
+    default:
+      return "see quayfs status";
+  }
+}
+
+// One line per failure, and not more than some per second: a dead store fails every call.
+void LogFailure(const char* operation, Ino ino, const Error& error) {
+  if (IsOrdinary(error.code()) || error.code() == Code::kCancelled) return;
+  static std::atomic<int64_t> window{0};
+  static std::atomic<int> lines{0};
+  constexpr int kLinesPerSecond = 10;
+  const int64_t second =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  if (window.exchange(second) != second) lines = 0;
+  if (lines.fetch_add(1) >= kLinesPerSecond) return;
+  Log(LogLevel::kError, "operation.failed",
+      {{"op", operation}, {"inode", ino}, {"error", error.ToString()}, {"advice", AdviceFor(error.code())}});
+}
+
+void ReplyError(fuse_req_t request, const char* operation, Ino ino, const Error& error) {
+  LogFailure(operation, ino, error);
+  fuse_reply_err(request, ErrnoFor(error));
+}
+
+void OnInterrupt(fuse_req_t request, void* data) {
+  ServiceOf(request).interrupts().Interrupt(reinterpret_cast<uintptr_t>(data));
+}
+
+// Runs `call` here if it needs no network, else on a thread that may wait; then `reply` with its value, or the error.
+// `call` has to own everything it uses: the request's buffers are gone when it runs for the second time.
+template <typename Call, typename Reply>
+void Serve(fuse_req_t request, const char* operation, Ino ino, Call call, Reply reply) {
+  OpContext context = ContextOf(request);
+  context.may_block = false;
+  auto result = call(context);
+  if (!result.Is(Code::kWouldBlock)) {
+    if (!result.ok()) return ReplyError(request, operation, ino, result.error());
+    return reply(request, result);
+  }
+  ServiceOf(request).Post([request, operation, ino, context, call = std::move(call),
+                           reply = std::move(reply)]() mutable {
+    Service& service = ServiceOf(request);
+    std::stop_source stop;
+    const uint64_t id = service.interrupts().Add(stop);
+    fuse_req_interrupt_func(request, OnInterrupt, reinterpret_cast<void*>(static_cast<uintptr_t>(id)));
+    context.may_block = true;
+    context.call.cancel = stop.get_token();
+    auto again = call(context);
+    fuse_req_interrupt_func(request, nullptr, nullptr);
+    service.interrupts().Remove(id);
+    if (!again.ok()) return ReplyError(request, operation, ino, again.error());
+    reply(request, again);
+  });
+}
+
+void ReplyNothing(fuse_req_t request, const Status& /*status*/) { fuse_reply_err(request, 0); }
+
+// The kernel forgets to take what it asked for when its process has gone: the reference it would have held is given back.
+void ReplyEntry(fuse_req_t request, const Result<Entry>& entry) {
+  FileSystem& file_system = FileSystemOf(request);
+  if (entry->ino == 0 && entry->entry_valid == Duration{0}) {
+    fuse_reply_err(request, ENOENT);
+    return;
+  }
+  const fuse_entry_param out = ToEntryParam(*entry);
+  if (fuse_reply_entry(request, &out) != 0 && entry->ino != 0) file_system.Forget(entry->ino, 1);
+}
+
+void ReplyAttributes(fuse_req_t request, const Result<Entry>& entry) {
+  const struct stat out = ToStat(entry->attributes);
+  fuse_reply_attr(request, &out, Seconds(entry->attributes_valid));
+}
+
+void GiveBack(FileSystem& file_system, OpenFile* file) {
+  OpContext context;
+  if (const Status status = file_system.Release(context, file); !status.ok()) {
+    LogFailure("release", 0, status.error());
+  }
+}
+
+// --- names -----------------------------------------------------------------------------------------------------------
+
+void OnLookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "lookup", parent,
+      [&file_system, parent, name = std::string(name)](const OpContext& context) {
+        return file_system.Lookup(context, parent, name);
+      },
+      ReplyEntry);
+}
+
+void OnForget(fuse_req_t request, fuse_ino_t ino, uint64_t lookups) {
+  FileSystemOf(request).Forget(ino, lookups);
+  fuse_reply_none(request);
+}
+
+void OnForgetMulti(fuse_req_t request, size_t count, fuse_forget_data* forgets) {
+  for (size_t i = 0; i < count; ++i) FileSystemOf(request).Forget(forgets[i].ino, forgets[i].nlookup);
+  fuse_reply_none(request);
+}
+
+void OnMknod(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, dev_t rdev) {
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "mknod", parent,
+      [&file_system, parent, name = std::string(name), mode, rdev](const OpContext& context) {
+        return file_system.MakeNode(context, parent, name, mode, rdev);
+      },
+      ReplyEntry);
+}
+
+void OnMkdir(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode) {
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "mkdir", parent,
+      [&file_system, parent, name = std::string(name), mode](const OpContext& context) {
+        return file_system.MakeDirectory(context, parent, name, mode);
+      },
+      ReplyEntry);
+}
+
+void OnSymlink(fuse_req_t request, const char* target, fuse_ino_t parent, const char* name) {
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "symlink", parent,
+      [&file_system, parent, name = std::string(name), target = std::string(target)](const OpContext& context) {
+        return file_system.MakeSymlink(context, parent, name, target);
+      },
+      ReplyEntry);
+}
+
+void OnUnlink(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "unlink", parent,
+      [&file_system, parent, name = std::string(name)](const OpContext& context) {
+        return file_system.Unlink(context, parent, name);
+      },
+      ReplyNothing);
+}
+
+void OnRmdir(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "rmdir", parent,
+      [&file_system, parent, name = std::string(name)](const OpContext& context) {
+        return file_system.RemoveDirectory(context, parent, name);
+      },
+      ReplyNothing);
+}
+
+void OnRename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t new_parent, const char* new_name,
+              unsigned flags) {
+  if ((flags & ~(kRenameNoReplace | kRenameExchange)) != 0) {
+    fuse_reply_err(request, EINVAL);
+    return;
+  }
+  RenameFlags rename;
+  rename.no_replace = (flags & kRenameNoReplace) != 0;
+  rename.exchange = (flags & kRenameExchange) != 0;
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "rename", parent,
+      [&file_system, parent, name = std::string(name), new_parent, new_name = std::string(new_name),
+       rename](const OpContext& context) {
+        return file_system.Rename(context, parent, name, new_parent, new_name, rename);
+      },
+      ReplyNothing);
+}
+
+// What link(2) says where a file system has no hard links.
+void OnLink(fuse_req_t request, fuse_ino_t /*ino*/, fuse_ino_t /*parent*/, const char* /*name*/) {
+  fuse_reply_err(request, EPERM);
+}
+
+void OnReadlink(fuse_req_t request, fuse_ino_t ino) {
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "readlink", ino,
+      [&file_system, ino](const OpContext& context) { return file_system.ReadLink(context, ino); },
+      [](fuse_req_t to, const Result<std::string>& target) { fuse_reply_readlink(to, target->c_str()); });
+}
+
+// --- attributes ------------------------------------------------------------------------------------------------------
+
+void OnGetattr(fuse_req_t request, fuse_ino_t ino, fuse_file_info* /*info*/) {
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "getattr", ino,
+      [&file_system, ino](const OpContext& context) { return file_system.GetAttributes(context, ino); },
+      ReplyAttributes);
+}
+
+AttributeChange ToChange(const struct stat& wanted, int to_set) {
+  AttributeChange change;
+  if ((to_set & FUSE_SET_ATTR_MODE) != 0) change.mode = wanted.st_mode & 07777;
+  if ((to_set & FUSE_SET_ATTR_UID) != 0) change.uid = wanted.st_uid;
+  if ((to_set & FUSE_SET_ATTR_GID) != 0) change.gid = wanted.st_gid;
+  if ((to_set & FUSE_SET_ATTR_SIZE) != 0) change.size = static_cast<uint64_t>(wanted.st_size);
+  if ((to_set & FUSE_SET_ATTR_ATIME_NOW) != 0) {
+    change.atime_now = true;
+  } else if ((to_set & FUSE_SET_ATTR_ATIME) != 0) {
+    change.atime = FromTimespec(wanted.st_atim);
+  }
+  if ((to_set & FUSE_SET_ATTR_MTIME_NOW) != 0) {
+    change.mtime_now = true;
+  } else if ((to_set & FUSE_SET_ATTR_MTIME) != 0) {
+    change.mtime = FromTimespec(wanted.st_mtim);
+  }
+  return change;
+}
+
+void OnSetattr(fuse_req_t request, fuse_ino_t ino, struct stat* wanted, int to_set, fuse_file_info* info) {
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "setattr", ino,
+      [&file_system, ino, change = ToChange(*wanted, to_set), file = FileOf(info)](const OpContext& context) {
+        return file_system.SetAttributes(context, ino, change, file);
+      },
+      ReplyAttributes);
+}
+
+void OnStatfs(fuse_req_t request, fuse_ino_t /*ino*/) {
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "statfs", kRootIno, [&file_system](const OpContext& context) { return file_system.StatFs(context); },
+      [](fuse_req_t to, const Result<FileSystemStats>& stats) {
+        constexpr uint64_t kBlock = 4096;
+        struct statvfs out {};
+        out.f_bsize = out.f_frsize = kBlock;
+        out.f_blocks = stats->total_bytes / kBlock;
+        out.f_bfree = out.f_bavail = stats->free_bytes / kBlock;
+        out.f_files = stats->files + stats->free_files;
+        out.f_ffree = out.f_favail = stats->free_files;
+        out.f_namemax = kNameMax;
+        fuse_reply_statfs(to, &out);
+      });
+}
+
+// --- files -----------------------------------------------------------------------------------------------------------
+
+void OnOpen(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "open", ino,
+      [&file_system, ino, flags = info->flags](const OpContext& context) {
+        return file_system.Open(context, ino, flags);
+      },
+      [&file_system, info = *info](fuse_req_t to, const Result<Opened>& opened) mutable {
+        info.fh = NumberOf(opened->file);
+        info.keep_cache = opened->keep_cache;
+        if (fuse_reply_open(to, &info) != 0) GiveBack(file_system, opened->file);
+      });
+}
+
+void OnCreate(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, fuse_file_info* info) {
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "create", parent,
+      [&file_system, parent, name = std::string(name), mode, flags = info->flags](const OpContext& context) {
+        return file_system.Create(context, parent, name, mode, flags);
+      },
+      [&file_system, info = *info](fuse_req_t to, const Result<Created>& created) mutable {
+        info.fh = NumberOf(created->opened.file);
+        info.keep_cache = created->opened.keep_cache;
+        const fuse_entry_param entry = ToEntryParam(created->entry);
+        if (fuse_reply_create(to, &entry, &info) == 0) return;
+        GiveBack(file_system, created->opened.file);
+        file_system.Forget(created->entry.ino, 1);
+      });
+}
+
+struct ReadBytes {
+  std::shared_ptr<std::vector<std::byte>> buffer;
+  size_t size = 0;
+};
+
+void OnRead(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, fuse_file_info* info) {
+  FileSystem& file_system = FileSystemOf(request);
+  // Each worker keeps one buffer; a read that has to wait takes it along and the worker makes another.
+  thread_local std::shared_ptr<std::vector<std::byte>> worker_buffer;
+  if (worker_buffer == nullptr || worker_buffer.use_count() > 1) {
+    worker_buffer = std::make_shared<std::vector<std::byte>>();
+  }
+  if (worker_buffer->size() < size) worker_buffer->resize(size);
+  Serve(
+      request, "read", ino,
+      [&file_system, file = FileOf(info), size, offset,
+       buffer = worker_buffer](const OpContext& context) -> Result<ReadBytes> {
+        QUAY_ASSIGN(const size_t read,
+                    file_system.Read(context, *file, static_cast<uint64_t>(offset), std::span(buffer->data(), size)));
+        return ReadBytes{buffer, read};
+      },
+      [](fuse_req_t to, const Result<ReadBytes>& read) {
+        fuse_reply_buf(to, reinterpret_cast<const char*>(read->buffer->data()), read->size);
+      });
+}
+
+void OnWrite(fuse_req_t request, fuse_ino_t ino, const char* data, size_t size, off_t offset, fuse_file_info* info) {
+  FileSystem& file_system = FileSystemOf(request);
+  OpContext context = ContextOf(request);
+  context.may_block = false;
+  const auto bytes = std::as_bytes(std::span(data, size));
+  const auto reply = [](fuse_req_t to, const Result<size_t>& written) { fuse_reply_write(to, *written); };
+  const auto written = file_system.Write(context, *FileOf(info), static_cast<uint64_t>(offset), bytes);
+  if (!written.Is(Code::kWouldBlock)) {
+    if (written.ok()) return reply(request, written);
+    return ReplyError(request, "write", ino, written.error());
+  }
+  // Only now is a copy worth its price.
+  const auto copy = std::make_shared<std::vector<std::byte>>(bytes.begin(), bytes.end());
+  Serve(
+      request, "write", ino,
+      [&file_system, file = FileOf(info), offset, copy](const OpContext& again) {
+        return file_system.Write(again, *file, static_cast<uint64_t>(offset), *copy);
+      },
+      reply);
+}
+
+void OnFlush(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "flush", ino,
+      [&file_system, file = FileOf(info)](const OpContext& context) { return file_system.Flush(context, *file); },
+      ReplyNothing);
+}
+
+void OnFsync(fuse_req_t request, fuse_ino_t ino, int /*datasync*/, fuse_file_info* info) {
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "fsync", ino,
+      [&file_system, file = FileOf(info)](const OpContext& context) { return file_system.Fsync(context, *file); },
+      ReplyNothing);
+}
+
+void OnRelease(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "release", ino,
+      [&file_system, file = FileOf(info)](const OpContext& context) { return file_system.Release(context, file); },
+      ReplyNothing);
+}
+
+// Space is not reserved in a bucket; what can be promised is the size.
+void OnFallocate(fuse_req_t request, fuse_ino_t ino, int mode, off_t offset, off_t length, fuse_file_info* info) {
+  if (mode != 0) {
+    fuse_reply_err(request, EOPNOTSUPP);
+    return;
+  }
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "fallocate", ino,
+      [&file_system, ino, file = FileOf(info), end = static_cast<uint64_t>(offset + length)](
+          const OpContext& context) -> Status {
+        QUAY_ASSIGN(const Entry now, file_system.GetAttributes(context, ino));
+        if (now.attributes.size >= end) return {};
+        AttributeChange grow;
+        grow.size = end;
+        const auto grown = file_system.SetAttributes(context, ino, grow, file);
+        return grown.ok() ? Status() : Status(grown.error());
+      },
+      ReplyNothing);
+}
+
+// --- directories -----------------------------------------------------------------------------------------------------
+
+void OnOpendir(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "opendir", ino,
+      [&file_system, ino](const OpContext& context) { return file_system.OpenDir(context, ino); },
+      [&file_system, info = *info](fuse_req_t to, const Result<OpenDirectory*>& directory) mutable {
+        info.fh = NumberOf(*directory);
+        if (fuse_reply_open(to, &info) != 0) file_system.ReleaseDir(*directory);
+      });
+}
+
+// Entries as the kernel wants them, until `limit` bytes are full.
+class DirectoryBuffer {
+ public:
+  DirectoryBuffer(fuse_req_t request, size_t limit, bool plus) : request_(request), limit_(limit), plus_(plus) {}
+
+  bool Add(const DirectoryEntry& entry, uint64_t next_offset) {
+    const size_t at = bytes_.size();
+    fuse_entry_param param{};
+    if (entry.full) {
+      param = ToEntryParam(*entry.full);
+    } else {
+      // ino 0 tells the kernel that this is a name and nothing more.
+      param.attr.st_ino = entry.ino;
+      param.attr.st_mode = entry.type;
+    }
+    const auto add = [&](char* out, size_t room) {
+      const auto offset = static_cast<off_t>(next_offset);
+      return plus_ ? fuse_add_direntry_plus(request_, out, room, entry.name.c_str(), &param, offset)
+                   : fuse_add_direntry(request_, out, room, entry.name.c_str(), &param.attr, offset);
+    };
+    const size_t needed = add(nullptr, 0);
+    if (at + needed > limit_) return false;
+    bytes_.resize(at + needed);
+    add(bytes_.data() + at, needed);
+    return true;
+  }
+  const std::vector<char>& bytes() const { return bytes_; }
+
+ private:
+  const fuse_req_t request_;
+  const size_t limit_;
+  const bool plus_;
+  std::vector<char> bytes_;
+};
+
+void ReadDirectory(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, fuse_file_info* info, bool plus) {
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "readdir", ino,
+      [&file_system, request, size, offset, directory = DirectoryOf(info), plus](
+          const OpContext& context) -> Result<std::vector<char>> {
+        DirectoryBuffer buffer(request, size, plus);
+        QUAY_TRY(file_system.ReadDir(
+            context, *directory, static_cast<uint64_t>(offset), plus,
+            [&buffer](const DirectoryEntry& entry, uint64_t next) { return buffer.Add(entry, next); }));
+        return buffer.bytes();
+      },
+      [](fuse_req_t to, const Result<std::vector<char>>& bytes) {
+        fuse_reply_buf(to, bytes->data(), bytes->size());
+      });
+}
+
+void OnReaddir(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, fuse_file_info* info) {
+  ReadDirectory(request, ino, size, offset, info, /*plus=*/false);
+}
+
+void OnReaddirplus(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, fuse_file_info* info) {
+  ReadDirectory(request, ino, size, offset, info, /*plus=*/true);
+}
+
+void OnReleasedir(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info) {
+  // May have to wait for a page that is being fetched.
+  ServiceOf(request).Post([request, directory = DirectoryOf(info)] {
+    FileSystemOf(request).ReleaseDir(directory);
+    fuse_reply_err(request, 0);
+  });
+}
+
+void OnFsyncdir(fuse_req_t request, fuse_ino_t ino, int /*datasync*/, fuse_file_info* info) {
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "fsyncdir", ino,
+      [&file_system, directory = DirectoryOf(info)](const OpContext& context) {
+        return file_system.FsyncDir(context, *directory);
+      },
+      ReplyNothing);
+}
+
+}  // namespace
+
+fuse_lowlevel_ops Table() {
+  fuse_lowlevel_ops ops{};
+  ops.lookup = OnLookup;
+  ops.forget = OnForget;
+  ops.forget_multi = OnForgetMulti;
+  ops.getattr = OnGetattr;
+  ops.setattr = OnSetattr;
+  ops.readlink = OnReadlink;
+  ops.mknod = OnMknod;
+  ops.mkdir = OnMkdir;
+  ops.unlink = OnUnlink;
+  ops.rmdir = OnRmdir;
+  ops.symlink = OnSymlink;
+  ops.rename = OnRename;
+  ops.link = OnLink;
+  ops.open = OnOpen;
+  ops.create = OnCreate;
+  ops.read = OnRead;
+  ops.write = OnWrite;
+  ops.flush = OnFlush;
+  ops.fsync = OnFsync;
+  ops.release = OnRelease;
+  ops.fallocate = OnFallocate;
+  ops.opendir = OnOpendir;
+  ops.readdir = OnReaddir;
+  ops.readdirplus = OnReaddirplus;
+  ops.releasedir = OnReleasedir;
+  ops.fsyncdir = OnFsyncdir;
+  ops.statfs = OnStatfs;
+  return ops;
+}
+
+}  // namespace quayfs::fuse_operations
