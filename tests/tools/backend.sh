@@ -30,7 +30,7 @@ find_programs() {
 
 start_testserver() {
   local work=$1 out=$1/testserver.log deadline=$((SECONDS + 20))
-  "$TESTSERVER" --directory "$work/bucket" "${SERVER_OPTIONS[@]}" >"$out" 2>&1 </dev/null &
+  "$TESTSERVER" --exit-with-parent --dir "$work/bucket" "${SERVER_OPTIONS[@]}" >"$out" 2>&1 </dev/null &
   until grep -qo 'http://127.0.0.1:[0-9]*' "$out"; do
     ((SECONDS < deadline)) || die "the test server did not start: $(tail -n 3 "$out")"
     sleep 0.1

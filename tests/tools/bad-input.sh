@@ -94,7 +94,7 @@ refused() {
 # Starts a test server that speaks TLS with a certificate nobody knows; sets TLS_PORT.
 start_tls_server() {
   local out=$TOOL_SCRATCH/tls.out
-  "$TESTSERVER" --tls >"$out" 2>&1 </dev/null &
+  "$TESTSERVER" --exit-with-parent --tls >"$out" 2>&1 </dev/null &
   tls_server=$!
   wait_until 10 grep -qo 'https://127.0.0.1:[0-9]*' "$out" || return 1
   TLS_PORT=$(grep -o 'https://127.0.0.1:[0-9]*' "$out" | head -n 1)
