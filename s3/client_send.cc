@@ -77,6 +77,7 @@ bool HidesError(const Operation& operation, const Reply& reply) {
 bool MayHaveHappened(const Error& error) {
   const ServiceDetail& detail = error.detail();
   if (detail.http_status == 0) {
+    if (detail.request_not_sent) return false;
     return error.code() == Code::kUnavailable || error.code() == Code::kTimedOut ||
            error.code() == Code::kCorrupt;
   }
