@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <string>
@@ -26,7 +27,7 @@ struct CacheContext {
         disk(d),
         object_size_max(s.capabilities().object_size_max),
         upload{c.put_size_max, c.part_size, 1ull << 30},
-        read{c.fetch_block, c.fetch_part, c.read_ahead_max},
+        read{c.fetch_block, c.fetch_part, std::min(c.read_ahead_max, c.size_limit / 4)},
         budget(c.size_limit),
         memory(c.snapshot_memory),
         transfers(c.transfers) {}

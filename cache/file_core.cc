@@ -372,14 +372,20 @@ void FileCore::Park() {
 }
 
 void FileCore::MarkRemoved() {
-  MutexLock lock(mutex_);
-  if (removed_) return;
-  // Whoever still has the file open goes on with the descriptor.
-  if (handles_ > 0 && on_disk_) Ignore(OpenLocal());
-  removed_ = true;
-  if (on_disk_) Ignore(context_.disk.RemoveFile(path_));
-  on_disk_ = false;
-  if (handles_ == 0) Park();
+  std::vector<std::stop_source> stops;
+  {
+    MutexLock lock(mutex_);
+    if (removed_) return;
+    if (session_ != nullptr && !publishing_)
+      AbandonSession(std::exchange(session_, nullptr), &stops);
+    // Whoever still has the file open goes on with the descriptor.
+    if (handles_ > 0 && on_disk_) Ignore(OpenLocal());
+    removed_ = true;
+    if (on_disk_) Ignore(context_.disk.RemoveFile(path_));
+    on_disk_ = false;
+    if (handles_ == 0) Park();
+  }
+  StopAll(stops);
 }
 
 bool FileCore::disposable() const {

@@ -182,7 +182,6 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   // ---- ahead of publication (stream.cc)
   void PumpStream() QUAY_REQUIRES(mutex_);
   void BeginStream() QUAY_REQUIRES(mutex_);
-  void DropStream() QUAY_REQUIRES(mutex_);
   void RunCreate(const SessionRef& session);
   /// Ends a session that nobody will complete; the upload is aborted in the background.
   void AbandonSession(SessionRef session, std::vector<std::stop_source>* stops)

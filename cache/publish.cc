@@ -89,7 +89,7 @@ Result<std::optional<uint64_t>> FileCore::GatherWhole(UploadPlan::Kind kind, Use
   if (plan.kind != kind) return std::optional<uint64_t>();
   const uint64_t size = extents_.size();
   *use = AddUse({0, size});
-  StartFetches({0, size}, context_.read.fetch_part, Transfers::Lane::kUrgent);
+  StartFetches({0, size}, context_.read.fetch_part, Transfers::Lane::kBulk);
   if (Status readable = WaitReadable(*use, true, call); !readable) {
     RemoveUse(*use);
     return readable.error();

@@ -35,6 +35,10 @@ void FileCore::PumpStream() {
       extents_.size() <= stream_at_) {
     return;
   }
+  if (session_ != nullptr &&
+      (session_->phase != UploadSession::Phase::kOpen || session_->in_flight >= kPartsAhead)) {
+    return;
+  }
   const Capabilities capabilities = context_.store.capabilities();
   auto grid = PartGrid::For(0, capabilities, context_.upload);
   if (!grid || !capabilities.multipart || grid->parts_max() < 2) {
@@ -48,7 +52,6 @@ void FileCore::PumpStream() {
     return;
   }
   UploadSession& session = *session_;
-  if (session.phase != UploadSession::Phase::kOpen) return;
   while (session.in_flight < kPartsAhead && session.next_ahead <= grid->parts_max()) {
     const ByteRange range = grid->Part(session.next_ahead).Intersection({0, extents_.size()});
     const ByteRange whole = grid->Part(session.next_ahead);

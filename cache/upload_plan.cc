@@ -48,11 +48,15 @@ void AppendPart(ByteRange range, PartSource source, std::vector<PlannedPart>* pa
   parts->push_back({static_cast<int>(parts->size()) + 1, range, source});
 }
 
-void AppendCopies(ByteRange range, uint64_t most, std::vector<PlannedPart>* parts) {
-  const uint64_t count = CeilDivide(range.length(), most);
-  const uint64_t piece = CeilDivide(range.length(), count);
-  while (!range.empty()) {
-    const uint64_t end = std::min(range.end, range.begin + piece);
+/// Pieces of about the same size, none below `least`, and none above `most` unless `least` leaves
+/// no choice.
+void AppendCopies(ByteRange range, uint64_t least, uint64_t most, std::vector<PlannedPart>* parts) {
+  const uint64_t length = range.length();
+  const uint64_t count = std::max<uint64_t>(1, std::min(CeilDivide(length, most), length / least));
+  const uint64_t piece = length / count;
+  const uint64_t longer = length % count;  // so many pieces take one byte more
+  for (uint64_t i = 0; i < count; ++i) {
+    const uint64_t end = range.begin + piece + (i < longer ? 1 : 0);
     AppendPart({range.begin, end}, PartSource::kCopy, parts);
     range.begin = end;
   }
@@ -98,17 +102,18 @@ std::vector<PlannedPart> EqualParts(const UploadSubject& subject, const PartGrid
 /// Copies and uploads mixed; coarser and coarser until the number of parts is allowed.
 std::vector<PlannedPart> MixedParts(const UploadSubject& subject, const PartGrid& grid,
                                     const Capabilities& limits, const UploadTuning& tuning) {
-  uint64_t least = std::max<uint64_t>(limits.part_size_min, 1);
+  const uint64_t smallest = std::max<uint64_t>(limits.part_size_min, 1);
+  uint64_t least = smallest;
   uint64_t copy_most = std::clamp(tuning.copy_part_max, least, limits.part_size_max);
   while (least < subject.size) {
     std::vector<PlannedPart> parts;
     uint64_t done = 0;
     for (ByteRange range : RangesToUpload(subject, least)) {
-      if (done < range.begin) AppendCopies({done, range.begin}, copy_most, &parts);
+      if (done < range.begin) AppendCopies({done, range.begin}, smallest, copy_most, &parts);
       AppendUploads(range, range.end == subject.size, grid, limits, &parts);
       done = range.end;
     }
-    if (done < subject.size) AppendCopies({done, subject.size}, copy_most, &parts);
+    if (done < subject.size) AppendCopies({done, subject.size}, smallest, copy_most, &parts);
     if (parts.size() <= static_cast<size_t>(limits.parts_max)) return parts;
     least *= 2;
     copy_most = std::min(copy_most * 2, limits.part_size_max);
@@ -116,8 +121,7 @@ std::vector<PlannedPart> MixedParts(const UploadSubject& subject, const PartGrid
   return GridParts(subject.size, grid);
 }
 
-Status CheckLimits(const PlannedPart& part, bool last, const Capabilities& limits,
-                   const UploadTuning& tuning) {
+Status CheckLimits(const PlannedPart& part, bool last, const Capabilities& limits) {
   const uint64_t length = part.range.length();
   const auto wrong = [&](std::string_view what) {
     return Error(Code::kInternal, fmt::format("part {} [{}, {}) {}", part.number, part.range.begin,
@@ -129,10 +133,6 @@ Status CheckLimits(const PlannedPart& part, bool last, const Capabilities& limit
   if (part.source == PartSource::kCopy) {
     if (!limits.part_copy) return wrong("is a copy, and the store has none");
     if (length < limits.part_size_min) return wrong("is too small a copy");
-    if (limits.parts_max >= 10000 && !limits.equal_parts &&
-        length > std::max(tuning.copy_part_max * 2, limits.part_size_min)) {
-      return wrong("is too large a copy");
-    }
   }
   return {};
 }
@@ -228,7 +228,7 @@ Result<UploadPlan> PlanUpload(const UploadSubject& subject, const Capabilities& 
 }
 
 std::string CheckPlan(const UploadPlan& plan, const UploadSubject& subject,
-                      const Capabilities& capabilities, const UploadTuning& tuning) {
+                      const Capabilities& capabilities) {
   if (plan.kind != UploadPlan::Kind::kMultipart) {
     if (!plan.parts.empty()) return "a single PUT has parts";
     return subject.size <= capabilities.put_size_max ? "" : "a single PUT is too large";
@@ -241,7 +241,7 @@ std::string CheckPlan(const UploadPlan& plan, const UploadSubject& subject,
     const bool last = i + 1 == plan.parts.size();
     if (part.number != static_cast<int>(i) + 1) return "part numbers are not consecutive";
     if (part.range.begin != offset) return fmt::format("part {} leaves a gap", part.number);
-    if (Status ok = CheckLimits(part, last, capabilities, tuning); !ok) return ok.error().message();
+    if (Status ok = CheckLimits(part, last, capabilities); !ok) return ok.error().message();
     if (part.source == PartSource::kCopy &&
         (part.range.end > subject.base_limit || subject.dirty->Overlaps(part.range))) {
       return fmt::format("part {} copies bytes that have changed", part.number);

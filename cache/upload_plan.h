@@ -96,6 +96,6 @@ class PartGrid {
 /// "" if the plan covers the subject exactly once and breaks none of the store's limits; else what
 /// is wrong with it.
 std::string CheckPlan(const UploadPlan& plan, const UploadSubject& subject,
-                      const Capabilities& capabilities, const UploadTuning& tuning);
+                      const Capabilities& capabilities);
 
 }  // namespace quayfs
