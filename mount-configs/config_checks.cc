@@ -136,8 +136,8 @@ void CheckNetwork(Loading& loading) {
   for (std::string* path : {&store.ca_file, &store.client_certificate, &store.client_key}) {
     *path = loading.AbsolutePath(*path);
   }
-  if (store.client_key.empty() != store.client_certificate.empty()) {
-    const bool has_key = !store.client_key.empty();
+  const bool has_key = loading.IsGiven("network", "client_key");
+  if (has_key != loading.IsGiven("network", "client_certificate")) {
     loading.AddProblem(loading.OriginOf("network", has_key ? "client_key" : "client_certificate"),
                        "'network.client_certificate' and 'network.client_key' are needed together");
   }
@@ -172,6 +172,19 @@ void CheckCacheDirectory(Loading& loading) {
   } else {
     loading.AddProblem({},
                        "missing key 'cache.directory': there is no home directory to put it in");
+  }
+}
+
+/// What can be asked for but is not done must be said.
+void WarnOfDurability(Loading& loading) {
+  const MountConfig& config = loading.config;
+  if (config.fsync == MountConfig::Fsync::kLocal) {
+    loading.AddWarning(loading.OriginOf("durability", "fsync"),
+                       "this version uploads at every fsync, whatever 'durability.fsync' says");
+  }
+  if (config.close == MountConfig::Close::kLocal) {
+    loading.AddWarning(loading.OriginOf("durability", "close"),
+                       "this version uploads at every close, whatever 'durability.close' says");
   }
 }
 
@@ -257,6 +270,7 @@ void CheckConfig(Loading& loading) {
   CheckRetries(loading);
   CheckNetwork(loading);
   CheckCacheDirectory(loading);
+  WarnOfDurability(loading);
   CheckExtendedParameters(loading.config, loading.extended);
   const Origin extended = loading.IsGiven("extended", "Cert_thumbprint")
                               ? loading.OriginOf("extended", "Cert_thumbprint")

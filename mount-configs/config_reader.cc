@@ -129,6 +129,7 @@ void ReadParameterString(Loading& loading) {
     }
   }
   ApplyExtendedParameters(parameters, loading.config, loading.extended);
+  for (std::string& error : loading.extended.errors) error.insert(0, "'parameters': ");
   loading.TakeExtendedFindings(origin);
 }
 

@@ -59,6 +59,7 @@ struct MountConfig {
     uint32_t directory_mode = 0755;
     bool trust_special =
         false;  // set-uid and set-gid bits and device files found in the bucket count
+    Duration interrupt_grace = std::chrono::seconds(10);
     uint64_t capacity = 1ull << 50;  // what df shows
     /// Flags for the kernel that came with -o, such as "noexec" or "noatime", to be handed on as
     /// they are.
@@ -76,7 +77,7 @@ struct MountConfig {
   std::optional<int64_t> connection_retries;
 
   Fsync fsync = Fsync::kRemote;
-  Close close = Close::kLocal;
+  Close close = Close::kRemote;
   Conflict conflict = Conflict::kKeepBoth;
   Metadata metadata = Metadata::kPosix;
   Consistency consistency;

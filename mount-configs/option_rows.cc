@@ -417,15 +417,19 @@ std::vector<Option> LocalRows() {
        .key = "fsync",
        .type = OptionType::kChoice,
        .default_text = "remote",
-       .help = "fsync returns when the file is in the bucket, or when it is on the local disk",
+       .help =
+           "fsync returns when the file is in the bucket, or when it is on the local disk. This "
+           "version always acts as with remote",
        .example = "local",
        .choices = {"remote", "local"},
        .binding = QUAY_CHOICE(fsync)},
       {.section = kDurability,
        .key = "close",
        .type = OptionType::kChoice,
-       .default_text = "local",
-       .help = "close returns at once and the upload follows, or it uploads and reports the error",
+       .default_text = "remote",
+       .help =
+           "close uploads and reports the error, or returns at once while the upload follows. This "
+           "version always uploads",
        .example = "remote",
        .choices = {"local", "remote"},
        .binding = QUAY_CHOICE(close)},
@@ -651,6 +655,15 @@ std::vector<Option> MountRows() {
                           "count; whoever can write to the bucket can then become root here",
                   .example = "true",
                   .binding = QUAY_FIELD(mount.trust_special)});
+  rows.push_back({.section = kSection,
+                  .key = "interrupt_grace",
+                  .type = OptionType::kDuration,
+                  .default_text = "10s",
+                  .help = "How long a call goes on after its process got a signal, before it fails "
+                          "with EINTR",
+                  .example = "30s",
+                  .max = 3600,
+                  .binding = QUAY_FIELD(mount.interrupt_grace)});
   rows.push_back({.section = kSection,
                   .key = "capacity",
                   .type = OptionType::kSize,
