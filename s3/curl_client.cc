@@ -3,10 +3,10 @@
 #include "s3/curl_client.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <stop_token>
 #include <utility>
 

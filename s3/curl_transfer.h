@@ -60,8 +60,8 @@ class CurlTransfer {
   CurlTransfer& operator=(const CurlTransfer&) = delete;
 
   uint64_t id() const { return id_; }
-  /// scheme://host:port
-  const std::string& pool_key() const { return pool_key_; }
+  /// scheme://host:port. A copy, because it is needed when the transfer may be gone already.
+  std::string pool_key() const { return pool_key_; }
 
   // --- The caller's side ---
 

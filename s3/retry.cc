@@ -208,7 +208,6 @@ std::optional<Error> Retrier::Attempts::Fail(const Error& error) {
     retrier_.throttled_.fetch_add(1, std::memory_order_relaxed);
     if (retrier_.observer_) retrier_.observer_(error);
   }
-  if (call_.cancel.stop_requested()) return GiveUp(error);
   if (!decision.retry || !retrier_.quota_.TryAcquire(decision.quota_cost)) {
     if (decision.worth_a_retry) retrier_.given_up_.fetch_add(1, std::memory_order_relaxed);
     return GiveUp(error);
