@@ -16,16 +16,23 @@ namespace {
 constexpr int64_t kNanosPerSecond = 1'000'000'000;
 
 // Names under which others store what EncodeAttributes stores.
-constexpr std::array<std::string_view, 17> kForeignNames = {
-    "permissions",      "owner",
-    "group",            "file-permissions",
-    "file-owner",       "file-group",
-    "file-mtime",       "file-atime",
-    "s3cmd-attrs",      "goog-reserved-posix-mode",
-    "goog-reserved-posix-uid", "goog-reserved-posix-gid",
-    "goog-reserved-file-mtime", "gcsfuse_mtime",
-    "gcsfuse_symlink_target",   "--symlink-target",
-    "bs-link-target"};
+constexpr std::array<std::string_view, 17> kForeignNames = {"permissions",
+                                                            "owner",
+                                                            "group",
+                                                            "file-permissions",
+                                                            "file-owner",
+                                                            "file-group",
+                                                            "file-mtime",
+                                                            "file-atime",
+                                                            "s3cmd-attrs",
+                                                            "goog-reserved-posix-mode",
+                                                            "goog-reserved-posix-uid",
+                                                            "goog-reserved-posix-gid",
+                                                            "goog-reserved-file-mtime",
+                                                            "gcsfuse_mtime",
+                                                            "gcsfuse_symlink_target",
+                                                            "--symlink-target",
+                                                            "bs-link-target"};
 
 std::string_view Find(const UserMetadata& metadata, std::string_view name) {
   const auto it = metadata.find(std::string(name));
@@ -63,8 +70,9 @@ bool IsFileType(uint64_t mode) {
   }
 }
 
-// The name `mode` is decimal for some writers and octal for others. The digits decide: a decimal st_mode has a valid type and
-// an octal one read as decimal mostly has not; where both would do, decimal is what this program and s3fs write.
+// The name `mode` is decimal for some writers and octal for others. The digits decide: a decimal
+// st_mode has a valid type and an octal one read as decimal mostly has not; where both would do,
+// decimal is what this program and s3fs write.
 std::optional<uint64_t> ParseMode(std::string_view text) {
   const auto plain = ParseAnyBase(text);
   if (plain && (IsFileType(*plain) || *plain <= 07777)) return plain;
@@ -79,8 +87,9 @@ std::optional<uint32_t> ParseId(std::string_view text) {
   return static_cast<uint32_t>(*value);
 }
 
-// "sec", "sec.fraction", "-sec". Nine digits of fraction are nanoseconds in every dialect; fewer are a decimal fraction
-// unless `integer_fraction`, the habit of a writer that prints the nanoseconds without leading zeros.
+// "sec", "sec.fraction", "-sec". Nine digits of fraction are nanoseconds in every dialect; fewer
+// are a decimal fraction unless `integer_fraction`, the habit of a writer that prints the
+// nanoseconds without leading zeros.
 std::optional<WallTime> ParseSeconds(std::string_view text, bool integer_fraction) {
   bool negative = false;
   if (!text.empty() && text.front() == '-') {
@@ -107,7 +116,8 @@ std::optional<WallTime> ParseSeconds(std::string_view text, bool integer_fractio
 std::optional<WallTime> ParseAwsTime(std::string_view text) {
   const bool nanos = text.size() > 2 && text.substr(text.size() - 2) == "ns";
   const auto value = ParseNumber(nanos ? text.substr(0, text.size() - 2) : text, 10);
-  if (!value || *value > 9'000'000'000'000'000'000ull / (nanos ? 1 : 1'000'000)) return std::nullopt;
+  if (!value || *value > 9'000'000'000'000'000'000ull / (nanos ? 1 : 1'000'000))
+    return std::nullopt;
   return WallTime(std::chrono::nanoseconds(*value * (nanos ? 1 : 1'000'000)));
 }
 
@@ -184,7 +194,8 @@ void DecodeOthers(const UserMetadata& metadata, DecodedAttributes* out) {
 }
 
 void DecodeSymlink(const ObjectProperties& properties, DecodedAttributes* out) {
-  for (const std::string_view name : {"--symlink-target", "gcsfuse_symlink_target", "bs-link-target"}) {
+  for (const std::string_view name :
+       {"--symlink-target", "gcsfuse_symlink_target", "bs-link-target"}) {
     const std::string_view target = Find(properties.metadata, name);
     if (!target.empty()) {
       out->symlink_target = PercentDecode(target, false);
@@ -204,7 +215,8 @@ bool IsDirectoryContentType(std::string_view type) {
 
 }  // namespace
 
-DecodedAttributes DecodeAttributes(std::string_view key, uint64_t size, const ObjectProperties& properties) {
+DecodedAttributes DecodeAttributes(std::string_view key, uint64_t size,
+                                   const ObjectProperties& properties) {
   DecodedAttributes out;
   DecodeS3fs(properties.metadata, &out);
   DecodeAws(properties.metadata, &out);
@@ -229,7 +241,8 @@ std::string FormatMetadataTime(WallTime time) {
     seconds -= 1;
   }
   if (nanos == 0) return std::to_string(seconds);
-  // A time before 1970 with a fraction: the sign belongs to the whole value, as ParseSeconds reads it.
+  // A time before 1970 with a fraction: the sign belongs to the whole value, as ParseSeconds reads
+  // it.
   if (seconds < 0) {
     seconds = -(total / kNanosPerSecond);
     nanos = -(total % kNanosPerSecond);

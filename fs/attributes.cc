@@ -15,8 +15,9 @@ Result<Entry> Core::GetAttributes(const OpContext& context, Ino ino) {
     QUAY_ASSIGN(Inode * inode, FindLocked(ino));
     const Inode* directory = table_.Find(inode->parent);
     Found found;
-    const bool fresh = directory == nullptr ||
-                       LookupLocked(*table_.Find(inode->parent), inode->name, &found) == LockedLookup::kFound;
+    const bool fresh =
+        directory == nullptr ||
+        LookupLocked(*table_.Find(inode->parent), inode->name, &found) == LockedLookup::kFound;
     if (fresh && (inode->attributes_known || inode->unpublished() || !inode->linked())) {
       return EntryOfLocked(*inode, /*count_lookup=*/false);
     }
@@ -49,8 +50,8 @@ void Core::ApplyChangeLocked(Inode& inode, const AttributeChange& change, bool* 
   if (change.mtime) attributes.mtime = *change.mtime;
   if (change.mtime_now) attributes.mtime = now;
   // A change to the same values moves ctime and nothing else: not worth a request.
-  *publish = before.mode != attributes.mode || before.uid != attributes.uid || before.gid != attributes.gid ||
-             before.mtime != attributes.mtime;
+  *publish = before.mode != attributes.mode || before.uid != attributes.uid ||
+             before.gid != attributes.gid || before.mtime != attributes.mtime;
   attributes.ctime = now;
   inode.changed_at = clock_.Steady();
   if (*publish) {
@@ -59,12 +60,13 @@ void Core::ApplyChangeLocked(Inode& inode, const AttributeChange& change, bool* 
   }
 }
 
-Result<Entry> Core::SetAttributes(const OpContext& context, Ino ino, const AttributeChange& change, OpenFile* file) {
+Result<Entry> Core::SetAttributes(const OpContext& context, Ino ino, const AttributeChange& change,
+                                  OpenFile* file) {
   QUAY_TRY(CheckWritable());
   QUAY_TRY(EnsureAttributes(context, ino));
   if (change.size) QUAY_TRY(Resize(context, ino, *change.size, file));
-  const bool others = change.mode || change.uid || change.gid || change.atime || change.mtime || change.atime_now ||
-                      change.mtime_now;
+  const bool others = change.mode || change.uid || change.gid || change.atime || change.mtime ||
+                      change.atime_now || change.mtime_now;
   Attributes before;
   bool publish = false;
   if (others) {
@@ -100,10 +102,12 @@ Status Core::Resize(const OpContext& context, Ino ino, uint64_t size, OpenFile* 
     MutexLock lock(mutex_);
     QUAY_ASSIGN(Inode * inode, FindLocked(ino));
     if (inode->is_directory()) return Error(Code::kIsDirectory, "a directory cannot be truncated");
-    if (!inode->is_regular()) return Error(Code::kInvalidArgument, "only regular files can be truncated");
+    if (!inode->is_regular())
+      return Error(Code::kInvalidArgument, "only regular files can be truncated");
     if (size > store_.capabilities().object_size_max) {
       return Error(Code::kTooLarge, "the object store takes objects of up to " +
-                                        std::to_string(store_.capabilities().object_size_max) + " bytes");
+                                        std::to_string(store_.capabilities().object_size_max) +
+                                        " bytes");
     }
     publish = file == nullptr && inode->opens == 0 && inode->linked();
     if (publish) QUAY_TRY(MayWait(context));
@@ -131,7 +135,8 @@ ObjectProperties Core::PropertiesLocked(const Inode& inode) const {
   return properties;
 }
 
-// Where a directory's marker lies or would lie. The bucket's own root has no key; its attributes lie aside.
+// Where a directory's marker lies or would lie. The bucket's own root has no key; its attributes
+// lie aside.
 std::string Core::MarkerKeyLocked(const Inode& inode, const std::string& key) const {
   if (inode.published && !inode.object_key.empty()) return inode.object_key;
   if (inode.ino == kRootIno && key.empty()) return std::string(kReservedSegment) + "/root";
@@ -150,7 +155,8 @@ Status Core::WriteMarker(const OpContext& context, Ino ino) {
     properties = PropertiesLocked(*inode);
     seq = inode->attributes_seq;
   }
-  const auto written = store_.Put(key, MemorySource(""), properties, Condition::None(), context.call);
+  const auto written =
+      store_.Put(key, MemorySource(""), properties, Condition::None(), context.call);
   if (!written.ok()) return written.error();
   MutexLock lock(mutex_);
   Inode* inode = table_.Find(ino);
@@ -164,7 +170,8 @@ Status Core::WriteMarker(const OpContext& context, Ino ino) {
   return {};
 }
 
-// Only metadata: the object is copied onto itself with the new ones (a directory's marker is simply written again).
+// Only metadata: the object is copied onto itself with the new ones (a directory's marker is simply
+// written again).
 Status Core::PublishAttributes(const OpContext& context, Ino ino) {
   SharedGateHold tree;
   QUAY_TRY(tree.Take(tree_, SharedGateHold::Mode::kShared, context.may_block, context.call));
@@ -190,7 +197,8 @@ Status Core::PublishAttributes(const OpContext& context, Ino ino) {
       size = inode->version.size;
       properties = PropertiesLocked(*inode);
       seq = inode->attributes_seq;
-      contents = inode->unpublished() || size > store_.capabilities().copy_size_max || !store_.capabilities().copy;
+      contents = inode->unpublished() || size > store_.capabilities().copy_size_max ||
+                 !store_.capabilities().copy;
       if (contents) QUAY_TRY(DataLocked(*inode));
     }
     if (contents) return PublishGated(context, ino);
@@ -228,9 +236,11 @@ Result<std::string> Core::ReadLink(const OpContext& context, Ino ino) {
   {
     MutexLock lock(mutex_);
     QUAY_ASSIGN(const Inode* inode, FindLocked(ino));
-    if (!S_ISLNK(inode->attributes.mode)) return Error(Code::kInvalidArgument, "not a symbolic link");
+    if (!S_ISLNK(inode->attributes.mode))
+      return Error(Code::kInvalidArgument, "not a symbolic link");
     if (!inode->symlink_target.empty()) return inode->symlink_target;
-    if (inode->version.size > kSymlinkMax) return Error(Code::kTooLarge, "the link's target is too long");
+    if (inode->version.size > kSymlinkMax)
+      return Error(Code::kTooLarge, "the link's target is too long");
     QUAY_TRY(MayWait(context));
     request.key = inode->object_key;
   }

@@ -17,21 +17,21 @@ enum class MetadataMode { kPosix, kPlain };
 
 /// Everything the file system core may be told; DESIGN sections 6 and 12.
 struct FileSystemConfig {
-  std::string prefix;                     // "" or ends with '/': the root directory's key
+  std::string prefix;  // "" or ends with '/': the root directory's key
   MetadataMode metadata = MetadataMode::kPosix;
   ConflictPolicy conflict = ConflictPolicy::kKeepBoth;
   /// How long listings and attributes are trusted. Duration::max() = for ever ("exclusive").
   Duration consistency = std::chrono::seconds(60);
-  bool close_to_open = false;             // HEAD at each open
+  bool close_to_open = false;  // HEAD at each open
   bool read_only = false;
   // For objects that carry no attributes, and for everything in plain mode.
   uid_t default_uid = 0;
   gid_t default_gid = 0;
   mode_t default_file_mode = 0644;
   mode_t default_directory_mode = 0755;
-  bool trust_special_bits = false;        // set-uid, set-gid and devices that come from the bucket
-  uint64_t capacity_bytes = 1ull << 50;   // what statfs reports
-  std::string host_name;                  // for the names of conflict copies
+  bool trust_special_bits = false;       // set-uid, set-gid and devices that come from the bucket
+  uint64_t capacity_bytes = 1ull << 50;  // what statfs reports
+  std::string host_name;                 // for the names of conflict copies
   size_t head_requests_in_flight = 64;
 };
 

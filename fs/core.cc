@@ -10,8 +10,10 @@
 
 namespace quayfs {
 
-Result<std::unique_ptr<FileSystem>> FileSystem::Open(const FileSystemConfig& config, ObjectStore& store, Cache& cache,
-                                                     Executor& background, Clock& clock, const CallOptions& call) {
+Result<std::unique_ptr<FileSystem>> FileSystem::Open(const FileSystemConfig& config,
+                                                     ObjectStore& store, Cache& cache,
+                                                     Executor& background, Clock& clock,
+                                                     const CallOptions& call) {
   if (!config.prefix.empty() && !config.prefix.ends_with('/')) {
     return Error(Code::kInvalidArgument, "the prefix '" + config.prefix + "' must end with '/'");
   }
@@ -21,8 +23,14 @@ Result<std::unique_ptr<FileSystem>> FileSystem::Open(const FileSystemConfig& con
   return std::unique_ptr<FileSystem>(std::move(core));
 }
 
-Core::Core(const FileSystemConfig& config, ObjectStore& store, Cache& cache, Executor& background, Clock& clock)
-    : config_(config), store_(store), cache_(cache), background_(background), clock_(clock), table_(config.prefix) {}
+Core::Core(const FileSystemConfig& config, ObjectStore& store, Cache& cache, Executor& background,
+           Clock& clock)
+    : config_(config),
+      store_(store),
+      cache_(cache),
+      background_(background),
+      clock_(clock),
+      table_(config.prefix) {}
 
 Core::~Core() {
   prefetch_stop_.request_stop();
@@ -30,8 +38,8 @@ Core::~Core() {
   while (prefetching_ > 0) prefetch_done_.Wait(prefetch_mutex_);
 }
 
-// The root is a directory like any other, except that its marker may have no key of its own (the bucket's root has none):
-// then its attributes lie on an object in the reserved folder.
+// The root is a directory like any other, except that its marker may have no key of its own (the
+// bucket's root has none): then its attributes lie on an object in the reserved folder.
 Status Core::LoadRoot(const CallOptions& call) {
   {
     MutexLock lock(mutex_);
@@ -41,9 +49,11 @@ Status Core::LoadRoot(const CallOptions& call) {
     if (!posix()) return {};
     root.object_key = MarkerKeyLocked(root, config_.prefix);
   }
-  const std::string key = config_.prefix.empty() ? std::string(kReservedSegment) + "/root" : config_.prefix;
+  const std::string key =
+      config_.prefix.empty() ? std::string(kReservedSegment) + "/root" : config_.prefix;
   const auto head = store_.Head(key, call);
-  if (!head.ok() && head.code() != Code::kNotFound && head.code() != Code::kPermissionDenied) return head.error();
+  if (!head.ok() && head.code() != Code::kNotFound && head.code() != Code::kPermissionDenied)
+    return head.error();
   MutexLock lock(mutex_);
   if (head.ok()) ApplyHeadLocked(table_.root(), *head);
   table_.root().attributes.mode = (table_.root().attributes.mode & 07777) | S_IFDIR;
@@ -63,10 +73,13 @@ Status Core::CheckWritable() const {
 
 Status Core::CheckName(std::string_view name) const {
   if (name.size() > kNameMax) {
-    return Error(Code::kNameTooLong, "a file name may have 255 bytes, this one has " + std::to_string(name.size()));
+    return Error(Code::kNameTooLong,
+                 "a file name may have 255 bytes, this one has " + std::to_string(name.size()));
   }
   const auto segment = SegmentOf(name);
-  if (!segment) return Error(Code::kInvalidArgument, "names that begin with '%~' are reserved for odd object keys");
+  if (!segment)
+    return Error(Code::kInvalidArgument,
+                 "names that begin with '%~' are reserved for odd object keys");
   return {};
 }
 
@@ -84,14 +97,17 @@ Duration Core::RemainingLocked(SteadyTime when) const {
 
 Result<Inode*> Core::FindLocked(Ino ino) {
   Inode* inode = table_.Find(ino);
-  if (inode == nullptr) return Error(Code::kChanged, "inode " + std::to_string(ino) + " is not known any more");
+  if (inode == nullptr)
+    return Error(Code::kChanged, "inode " + std::to_string(ino) + " is not known any more");
   return inode;
 }
 
 Result<Inode*> Core::FindDirectoryLocked(Ino ino) {
   QUAY_ASSIGN(Inode * inode, FindLocked(ino));
-  if (!inode->is_directory()) return Error(Code::kNotDirectory, "'" + inode->name + "' is not a directory");
-  if (!inode->linked()) return Error(Code::kNotFound, "the directory '" + inode->name + "' has been removed");
+  if (!inode->is_directory())
+    return Error(Code::kNotDirectory, "'" + inode->name + "' is not a directory");
+  if (!inode->linked())
+    return Error(Code::kNotFound, "the directory '" + inode->name + "' has been removed");
   return inode;
 }
 
@@ -127,7 +143,8 @@ Entry Core::EntryOfLocked(Inode& inode, bool count_lookup) {
   return entry;
 }
 
-// A change by this mount: times move, and what a listing that began earlier says of it does not count.
+// A change by this mount: times move, and what a listing that began earlier says of it does not
+// count.
 void Core::TouchLocked(Inode& inode, bool contents) {
   const WallTime now = clock_.Now();
   inode.attributes.ctime = now;
@@ -165,7 +182,8 @@ Status Core::SyncAll(const OpContext& context) {
   {
     MutexLock lock(mutex_);
     table_.ForEach([&](const Inode& inode) {
-      if (inode.linked() && (inode.unpublished() || inode.attributes_dirty)) pending.push_back(inode.ino);
+      if (inode.linked() && (inode.unpublished() || inode.attributes_dirty))
+        pending.push_back(inode.ino);
     });
   }
   Status first;

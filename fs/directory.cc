@@ -26,8 +26,9 @@ Result<ListPage> WaitForPage(PageFetch& fetch) {
 
 }  // namespace
 
-/// A snapshot of a directory that grows page by page as its reader gets on. One reader at a time per handle, as the kernel
-/// does it; `mutex_`-guarded state of the inodes is only touched under that lock.
+/// A snapshot of a directory that grows page by page as its reader gets on. One reader at a time
+/// per handle, as the kernel does it; `mutex_`-guarded state of the inodes is only touched under
+/// that lock.
 struct OpenDirectory {
   struct Item {
     std::string name;
@@ -57,7 +58,8 @@ struct OpenDirectory {
 Result<OpenDirectory*> Core::OpenDir(const OpContext& /*context*/, Ino ino) {
   MutexLock lock(mutex_);
   QUAY_ASSIGN(Inode * inode, FindLocked(ino));
-  if (!inode->is_directory()) return Error(Code::kNotDirectory, "'" + inode->name + "' is not a directory");
+  if (!inode->is_directory())
+    return Error(Code::kNotDirectory, "'" + inode->name + "' is not a directory");
   auto handle = std::make_unique<OpenDirectory>();
   handle->ino = ino;
   ++inode->opens;
@@ -67,7 +69,8 @@ Result<OpenDirectory*> Core::OpenDir(const OpContext& /*context*/, Ino ino) {
 void Core::ReleaseDir(OpenDirectory* directory) {
   const std::unique_ptr<OpenDirectory> handle(directory);
   handle->stop.request_stop();
-  // The fetch refers to the store and to nothing of the handle; but it must be over before the store goes.
+  // The fetch refers to the store and to nothing of the handle; but it must be over before the
+  // store goes.
   if (handle->next != nullptr) Ignore(WaitForPage(*handle->next));
   {
     MutexLock lock(mutex_);
@@ -81,7 +84,8 @@ void Core::ReleaseDir(OpenDirectory* directory) {
   SettleErased();
 }
 
-// Starts a snapshot: from what is known, if that is everything and fresh, else from the first page of a listing.
+// Starts a snapshot: from what is known, if that is everything and fresh, else from the first page
+// of a listing.
 Status Core::BeginReading(const OpContext& context, OpenDirectory& handle) {
   {
     MutexLock lock(mutex_);
@@ -125,7 +129,8 @@ Status Core::ReadPage(const OpContext& context, OpenDirectory& handle) {
   if (inode == nullptr) return Error(Code::kChanged, "the directory is gone");
   for (const Ino ino : ApplyPageLocked(*inode, handle.prefix, *page, handle.started)) {
     const Inode* child = table_.Find(ino);
-    if (child != nullptr && handle.names.insert(child->name).second) handle.items.push_back({child->name, ino});
+    if (child != nullptr && handle.names.insert(child->name).second)
+      handle.items.push_back({child->name, ino});
   }
   if (!handle.token.empty()) return {};
   FinishListingLocked(*inode, handle.started);
@@ -219,7 +224,8 @@ bool Core::DescribeItem(OpenDirectory& handle, uint64_t index, bool plus, Direct
   if (inode == nullptr) return false;
   entry->name = item.name;
   entry->ino = inode->ino;
-  entry->type = inode->attributes_known || inode->is_directory() ? inode->attributes.mode & S_IFMT : 0;
+  entry->type =
+      inode->attributes_known || inode->is_directory() ? inode->attributes.mode & S_IFMT : 0;
   if (plus && inode->attributes_known) entry->full = EntryOfLocked(*inode, /*count_lookup=*/true);
   return true;
 }

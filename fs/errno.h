@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The one place where an Error becomes an errno. protocol.md 3.11 gives the reasons for the doubtful ones.
+// The one place where an Error becomes an errno. protocol.md 3.11 gives the reasons for the
+// doubtful ones.
 
 #pragma once
 

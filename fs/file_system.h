@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The file system core: POSIX operations over an object store and a cache. Knows nothing of FUSE; every operation is a plain
-// method that returns a Result, and the adapter (fs/fuse) is a thin translation on top.
+// The file system core: POSIX operations over an object store and a cache. Knows nothing of FUSE;
+// every operation is a plain method that returns a Result, and the adapter (fs/fuse) is a thin
+// translation on top.
 //
 // - Thread safety: every method may be called by any number of threads at once.
 // - Blocking: see OpContext::may_block. Methods without a context never block on the network.
-// - Permissions are the kernel's business (the adapter mounts with default_permissions); what is checked here is what the
+// - Permissions are the kernel's business (the adapter mounts with default_permissions); what is
+// checked here is what the
 //   kernel cannot know.
 // - Errors are Codes; fs/errno.h turns them into errno values.
 //
-// In this version a change of a name or of attributes is carried out in the bucket before the call returns; contents are
-// published when a file is flushed (close) or synced, at the latest when its last handle is released.
+// In this version a change of a name or of attributes is carried out in the bucket before the call
+// returns; contents are published when a file is flushed (close) or synced, at the latest when its
+// last handle is released.
 
 #pragma once
 
@@ -29,8 +32,9 @@
 
 namespace quayfs {
 
-/// An open file or directory. Made by Open/Create/OpenDirectory, given back to Release/ReleaseDirectory exactly once, after
-/// all other calls with it have returned. Opaque to callers.
+/// An open file or directory. Made by Open/Create/OpenDirectory, given back to
+/// Release/ReleaseDirectory exactly once, after all other calls with it have returned. Opaque to
+/// callers.
 struct OpenFile;
 struct OpenDirectory;
 
@@ -51,29 +55,33 @@ struct RenameFlags {
 
 /// What is under way, for `quayfs status`.
 struct PendingWork {
-  uint64_t files = 0;        // with contents the bucket does not have
+  uint64_t files = 0;  // with contents the bucket does not have
   uint64_t bytes = 0;
   uint64_t open_files = 0;
   uint64_t known_inodes = 0;
-  uint64_t conflicts = 0;    // conflict copies made since the mount
-  std::string last_error;    // "" if none
+  uint64_t conflicts = 0;  // conflict copies made since the mount
+  std::string last_error;  // "" if none
 };
 
 class FileSystem {
  public:
   virtual ~FileSystem() = default;
 
-  /// `store`, `cache`, `background` and `clock` outlive the file system. Sends a few requests: the bucket must be there and
-  /// listable. `background` runs work nobody waits for (attribute prefetch).
-  static Result<std::unique_ptr<FileSystem>> Open(const FileSystemConfig& config, ObjectStore& store, Cache& cache,
-                                                  Executor& background, Clock& clock, const CallOptions& call);
+  /// `store`, `cache`, `background` and `clock` outlive the file system. Sends a few requests: the
+  /// bucket must be there and listable. `background` runs work nobody waits for (attribute
+  /// prefetch).
+  static Result<std::unique_ptr<FileSystem>> Open(const FileSystemConfig& config,
+                                                  ObjectStore& store, Cache& cache,
+                                                  Executor& background, Clock& clock,
+                                                  const CallOptions& call);
 
   // Names. Lookup of a missing name is success with ino 0.
   virtual Result<Entry> Lookup(const OpContext& context, Ino parent, std::string_view name) = 0;
   virtual void Forget(Ino ino, uint64_t lookups) = 0;
-  virtual Result<Entry> MakeNode(const OpContext& context, Ino parent, std::string_view name, mode_t mode,
-                                 dev_t rdev) = 0;
-  virtual Result<Entry> MakeDirectory(const OpContext& context, Ino parent, std::string_view name, mode_t mode) = 0;
+  virtual Result<Entry> MakeNode(const OpContext& context, Ino parent, std::string_view name,
+                                 mode_t mode, dev_t rdev) = 0;
+  virtual Result<Entry> MakeDirectory(const OpContext& context, Ino parent, std::string_view name,
+                                      mode_t mode) = 0;
   virtual Result<Entry> MakeSymlink(const OpContext& context, Ino parent, std::string_view name,
                                     std::string_view target) = 0;
   virtual Status Unlink(const OpContext& context, Ino parent, std::string_view name) = 0;
@@ -83,36 +91,40 @@ class FileSystem {
 
   // Attributes. `file` may be null. The Entry's ino and entry_valid are not used.
   virtual Result<Entry> GetAttributes(const OpContext& context, Ino ino) = 0;
-  virtual Result<Entry> SetAttributes(const OpContext& context, Ino ino, const AttributeChange& change,
-                                      OpenFile* file) = 0;
+  virtual Result<Entry> SetAttributes(const OpContext& context, Ino ino,
+                                      const AttributeChange& change, OpenFile* file) = 0;
   virtual Result<std::string> ReadLink(const OpContext& context, Ino ino) = 0;
 
   // Files. `flags` are those of open(2).
   virtual Result<Opened> Open(const OpContext& context, Ino ino, int flags) = 0;
-  virtual Result<Created> Create(const OpContext& context, Ino parent, std::string_view name, mode_t mode,
-                                 int flags) = 0;
+  virtual Result<Created> Create(const OpContext& context, Ino parent, std::string_view name,
+                                 mode_t mode, int flags) = 0;
   /// Fewer bytes than asked only at the end of the file.
-  virtual Result<size_t> Read(const OpContext& context, OpenFile& file, uint64_t offset, std::span<std::byte> out) = 0;
+  virtual Result<size_t> Read(const OpContext& context, OpenFile& file, uint64_t offset,
+                              std::span<std::byte> out) = 0;
   virtual Result<size_t> Write(const OpContext& context, OpenFile& file, uint64_t offset,
                                std::span<const std::byte> data) = 0;
   /// close(2) of one descriptor: publishes what is not in the bucket yet and returns its error.
   virtual Status Flush(const OpContext& context, OpenFile& file) = 0;
   virtual Status Fsync(const OpContext& context, OpenFile& file) = 0;
-  /// Publishes what Flush never saw; blocks on the network then. The handle is gone afterwards, whatever is returned, except
-  /// with kWouldBlock.
+  /// Publishes what Flush never saw; blocks on the network then. The handle is gone afterwards,
+  /// whatever is returned, except with kWouldBlock.
   virtual Status Release(const OpContext& context, OpenFile* file) = 0;
 
-  // Directories. `offset` 0 is the beginning; afterwards the number of the last entry taken. `take` gets entries in turn until
-  // it returns false (that entry was not taken) or there are no more. "." and ".." are included.
+  // Directories. `offset` 0 is the beginning; afterwards the number of the last entry taken. `take`
+  // gets entries in turn until it returns false (that entry was not taken) or there are no more.
+  // "." and ".." are included.
   virtual Result<OpenDirectory*> OpenDir(const OpContext& context, Ino ino) = 0;
-  virtual Status ReadDir(const OpContext& context, OpenDirectory& directory, uint64_t offset, bool plus,
-                         const std::function<bool(const DirectoryEntry& entry, uint64_t next_offset)>& take) = 0;
+  virtual Status ReadDir(
+      const OpContext& context, OpenDirectory& directory, uint64_t offset, bool plus,
+      const std::function<bool(const DirectoryEntry& entry, uint64_t next_offset)>& take) = 0;
   virtual Status FsyncDir(const OpContext& context, OpenDirectory& directory) = 0;
   virtual void ReleaseDir(OpenDirectory* directory) = 0;
 
   virtual Result<FileSystemStats> StatFs(const OpContext& context) = 0;
 
-  /// Publishes everything that is not in the bucket. The first failure is returned, the rest is still tried.
+  /// Publishes everything that is not in the bucket. The first failure is returned, the rest is
+  /// still tried.
   virtual Status SyncAll(const OpContext& context) = 0;
   virtual PendingWork pending() const = 0;
 };

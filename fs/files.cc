@@ -14,7 +14,8 @@ namespace {
 
 bool Writable(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
 
-// Between losing the answer to a write and being told that the object is already there lies our own first attempt.
+// Between losing the answer to a write and being told that the object is already there lies our own
+// first attempt.
 bool IsOurs(const ObjectHead& head, const PublishRequest& request, uint64_t size) {
   return !request.properties.metadata.empty() && head.info.size == size &&
          head.properties.metadata == request.properties.metadata;
@@ -25,7 +26,8 @@ bool IsOurs(const ObjectHead& head, const PublishRequest& request, uint64_t size
 Result<std::shared_ptr<FileData>> Core::DataLocked(Inode& inode) {
   if (inode.data != nullptr) return inode.data;
   if (inode.published) {
-    QUAY_ASSIGN(inode.data, cache_.Open(inode.ino, {inode.object_key, inode.version.etag, inode.version.size}));
+    QUAY_ASSIGN(inode.data,
+                cache_.Open(inode.ino, {inode.object_key, inode.version.etag, inode.version.size}));
   } else {
     QUAY_ASSIGN(inode.data, cache_.Create(inode.ino));
   }
@@ -45,8 +47,10 @@ Result<Opened> Core::OpenLocked(Inode& inode, int flags) {
     QUAY_TRY(data->Truncate(0));
     TouchLocked(inode, /*contents=*/true);
   }
-  // The kernel updates atime on reads it answers itself; what is kept here follows the relatime rule.
-  if (!Writable(flags) && inode.attributes.atime <= inode.attributes.mtime) inode.attributes.atime = clock_.Now();
+  // The kernel updates atime on reads it answers itself; what is kept here follows the relatime
+  // rule.
+  if (!Writable(flags) && inode.attributes.atime <= inode.attributes.mtime)
+    inode.attributes.atime = clock_.Now();
   auto file = std::make_unique<OpenFile>();
   file->ino = inode.ino;
   file->flags = flags;
@@ -67,8 +71,10 @@ Result<Opened> Core::Open(const OpContext& context, Ino ino, int flags) {
   if (config_.close_to_open) QUAY_TRY(Revalidate(context, ino));
   MutexLock lock(mutex_);
   QUAY_ASSIGN(Inode * inode, FindLocked(ino));
-  if (inode->is_directory()) return Error(Code::kIsDirectory, "'" + inode->name + "' is a directory");
-  if (!inode->is_regular()) return Error(Code::kNotSupported, "only regular files have contents here");
+  if (inode->is_directory())
+    return Error(Code::kIsDirectory, "'" + inode->name + "' is a directory");
+  if (!inode->is_regular())
+    return Error(Code::kNotSupported, "only regular files have contents here");
   return OpenLocked(*inode, flags);
 }
 
@@ -79,7 +85,8 @@ Status Core::Revalidate(const OpContext& context, Ino ino) {
   {
     MutexLock lock(mutex_);
     QUAY_ASSIGN(const Inode* inode, FindLocked(ino));
-    if (!inode->published || inode->unpublished() || inode->opens > 0 || !inode->linked()) return {};
+    if (!inode->published || inode->unpublished() || inode->opens > 0 || !inode->linked())
+      return {};
     QUAY_TRY(MayWait(context));
     key = inode->object_key;
     started = clock_.Steady();
@@ -100,12 +107,14 @@ Status Core::Revalidate(const OpContext& context, Ino ino) {
   return Error(Code::kChanged, "the file has been removed by another client");
 }
 
-Result<Created> Core::Create(const OpContext& context, Ino parent, std::string_view name, mode_t mode, int flags) {
+Result<Created> Core::Create(const OpContext& context, Ino parent, std::string_view name,
+                             mode_t mode, int flags) {
   QUAY_TRY(CheckWritable());
   QUAY_TRY(CheckName(name));
   QUAY_ASSIGN(const Found found, FindChild(context, parent, name));
   if (found.ino != 0) {
-    if ((flags & O_EXCL) != 0) return Error(Code::kAlreadyExists, "'" + std::string(name) + "' exists");
+    if ((flags & O_EXCL) != 0)
+      return Error(Code::kAlreadyExists, "'" + std::string(name) + "' exists");
     QUAY_ASSIGN(const Opened opened, Open(context, found.ino, flags));
     MutexLock lock(mutex_);
     QUAY_ASSIGN(Inode * inode, FindLocked(found.ino));
@@ -134,7 +143,8 @@ Result<Created> Core::Create(const OpContext& context, Ino parent, std::string_v
   return Created{EntryOfLocked(inode, /*count_lookup=*/true), *opened};
 }
 
-Result<size_t> Core::Read(const OpContext& context, OpenFile& file, uint64_t offset, std::span<std::byte> out) {
+Result<size_t> Core::Read(const OpContext& context, OpenFile& file, uint64_t offset,
+                          std::span<std::byte> out) {
   for (int attempt = 0;; ++attempt) {
     const std::string key = file.data->state().base.key;
     auto read = file.data->Read(offset, out, file.pattern, context.may_block, context.call);
@@ -146,8 +156,9 @@ Result<size_t> Core::Read(const OpContext& context, OpenFile& file, uint64_t off
       inode->checked_at = SteadyTime{};
       if (Inode* parent = table_.Find(inode->parent); parent != nullptr) parent->complete = false;
     }
-    return Error(Code::kChanged, "another client replaced or removed the object while it was open: " +
-                                     read.error().message());
+    return Error(Code::kChanged,
+                 "another client replaced or removed the object while it was open: " +
+                     read.error().message());
   }
 }
 
@@ -157,11 +168,13 @@ Result<size_t> Core::Write(const OpContext& /*context*/, OpenFile& file, uint64_
   if ((file.flags & O_APPEND) != 0) offset = file.data->size();
   if (offset + data.size() > store_.capabilities().object_size_max) {
     return Error(Code::kTooLarge, "the object store takes objects of up to " +
-                                      std::to_string(store_.capabilities().object_size_max) + " bytes");
+                                      std::to_string(store_.capabilities().object_size_max) +
+                                      " bytes");
   }
   QUAY_TRY(file.data->Write(offset, data));
   MutexLock lock(mutex_);
-  if (Inode* inode = table_.Find(file.ino); inode != nullptr) TouchLocked(*inode, /*contents=*/true);
+  if (Inode* inode = table_.Find(file.ino); inode != nullptr)
+    TouchLocked(*inode, /*contents=*/true);
   return data.size();
 }
 
@@ -170,7 +183,9 @@ Status Core::Flush(const OpContext& context, OpenFile& file) {
   return PublishFile(context, file.ino);
 }
 
-Status Core::Fsync(const OpContext& context, OpenFile& file) { return PublishFile(context, file.ino); }
+Status Core::Fsync(const OpContext& context, OpenFile& file) {
+  return PublishFile(context, file.ino);
+}
 
 Status Core::Release(const OpContext& context, OpenFile* file) {
   Status status;
@@ -179,7 +194,8 @@ Status Core::Release(const OpContext& context, OpenFile* file) {
   {
     MutexLock lock(mutex_);
     const Inode* inode = table_.Find(file->ino);
-    if (inode != nullptr && inode->opens == 1 && !inode->orphan_key.empty()) QUAY_TRY(MayWait(context));
+    if (inode != nullptr && inode->opens == 1 && !inode->orphan_key.empty())
+      QUAY_TRY(MayWait(context));
   }
   const std::unique_ptr<OpenFile> handle(file);
   handle->data.reset();
@@ -227,7 +243,8 @@ Status Core::PublishFile(const OpContext& context, Ino ino) {
   return status;
 }
 
-// Whether the object at `key` may be replaced: by a condition where the store honours them, else by looking first.
+// Whether the object at `key` may be replaced: by a condition where the store honours them, else by
+// looking first.
 Result<Condition> Core::ConditionFor(const OpContext& context, const std::string& key,
                                      const std::string& expected) const {
   if (config_.conflict == ConflictPolicy::kOverwrite) return Condition::None();
@@ -245,7 +262,8 @@ Result<Condition> Core::ConditionFor(const OpContext& context, const std::string
   return Condition::None();
 }
 
-// REQUIRES: the gates of the tree (shared) and of the file. `elsewhere`: publish under a name that the file is about to get.
+// REQUIRES: the gates of the tree (shared) and of the file. `elsewhere`: publish under a name that
+// the file is about to get.
 Status Core::PublishGated(const OpContext& context, Ino ino, const Elsewhere* elsewhere) {
   PublishRequest request;
   std::shared_ptr<FileData> data;
@@ -267,7 +285,8 @@ Status Core::PublishGated(const OpContext& context, Ino ino, const Elsewhere* el
     seq = inode->attributes_seq;
   }
   const auto condition = ConditionFor(context, request.key, expected);
-  if (condition.Is(Code::kChanged)) return ResolveConflict(context, ino, data, request, seq, condition.error());
+  if (condition.Is(Code::kChanged))
+    return ResolveConflict(context, ino, data, request, seq, condition.error());
   if (!condition.ok()) return condition.error();
   request.condition = *condition;
   const auto written = data->Publish(request, context.call);
@@ -276,11 +295,13 @@ Status Core::PublishGated(const OpContext& context, Ino ino, const Elsewhere* el
   }
   if (!written.ok()) return written.error();
   MutexLock lock(mutex_);
-  if (Inode* inode = table_.Find(ino); inode != nullptr) PublishedLocked(*inode, request, *written, seq);
+  if (Inode* inode = table_.Find(ino); inode != nullptr)
+    PublishedLocked(*inode, request, *written, seq);
   return {};
 }
 
-void Core::PublishedLocked(Inode& inode, const PublishRequest& request, const ObjectInfo& written, uint64_t seq) {
+void Core::PublishedLocked(Inode& inode, const PublishRequest& request, const ObjectInfo& written,
+                           uint64_t seq) {
   inode.published = true;
   inode.object_key = request.key;
   inode.version = {written.etag, written.size, 0};
@@ -289,19 +310,22 @@ void Core::PublishedLocked(Inode& inode, const PublishRequest& request, const Ob
   inode.changed_at = inode.checked_at = clock_.Steady();
 }
 
-Status Core::ResolveConflict(const OpContext& context, Ino ino, const std::shared_ptr<FileData>& data,
-                             const PublishRequest& refused, uint64_t seq, const Error& error) {
+Status Core::ResolveConflict(const OpContext& context, Ino ino,
+                             const std::shared_ptr<FileData>& data, const PublishRequest& refused,
+                             uint64_t seq, const Error& error) {
   const auto head = store_.Head(refused.key, context.call);
   const bool ours = head.ok() && IsOurs(*head, refused, data->size());
   if (ours || head.Is(Code::kNotFound)) {
-    // Either our own write, whose answer was lost, or somebody removed what was changed here: the change wins.
+    // Either our own write, whose answer was lost, or somebody removed what was changed here: the
+    // change wins.
     PublishRequest again = refused;
     const bool guarded = refused.condition.kind != Condition::Kind::kNone;
     again.condition = ours && guarded ? Condition::IfEtag(head->info.etag) : Condition::None();
     const auto written = data->Publish(again, context.call);
     if (!written.ok()) return written.error();
     MutexLock lock(mutex_);
-    if (Inode* inode = table_.Find(ino); inode != nullptr) PublishedLocked(*inode, again, *written, seq);
+    if (Inode* inode = table_.Find(ino); inode != nullptr)
+      PublishedLocked(*inode, again, *written, seq);
     return {};
   }
   if (!head.ok()) return head.error();
@@ -318,15 +342,19 @@ Status Core::KeepBoth(const OpContext& context, Ino ino, const std::shared_ptr<F
     QUAY_ASSIGN(const Inode* inode, FindLocked(ino));
     name = ConflictNameLocked(*inode);
     const auto segment = SegmentOf(name);
-    if (!segment) return Error(Code::kInternal, "no name for a conflict copy of '" + inode->name + "'");
+    if (!segment)
+      return Error(Code::kInternal, "no name for a conflict copy of '" + inode->name + "'");
     const auto own = SegmentOf(inode->name);
-    request.key = refused.key.substr(0, refused.key.size() - (own ? own->text.size() : 0)) + segment->text;
+    request.key =
+        refused.key.substr(0, refused.key.size() - (own ? own->text.size() : 0)) + segment->text;
   }
   request.condition = Condition::None();
   const auto written = data->Publish(request, context.call);
   if (!written.ok()) return written.error();
   Log(LogLevel::kWarning, "conflict",
-      {{"key", refused.key}, {"kept_as", request.key}, {"advice", "another client changed the file; merge the two"}});
+      {{"key", refused.key},
+       {"kept_as", request.key},
+       {"advice", "another client changed the file; merge the two"}});
   MutexLock lock(mutex_);
   ++conflicts_;
   Inode* inode = table_.Find(ino);

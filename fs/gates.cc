@@ -9,8 +9,8 @@
 namespace quayfs {
 namespace {
 
-// How many shared holds this thread has, and on which gate: a second one must not queue behind an exclusive waiter that waits
-// for the first.
+// How many shared holds this thread has, and on which gate: a second one must not queue behind an
+// exclusive waiter that waits for the first.
 thread_local const SharedGate* held_gate = nullptr;
 thread_local int held_count = 0;
 
@@ -19,7 +19,8 @@ Status WaitUntilFree(Mutex& mutex, CondVar& changed, bool may_block, const CallO
                      const std::function<bool()>& free) QUAY_REQUIRES(mutex) {
   while (!free()) {
     if (!may_block) return Error(Code::kWouldBlock, "another operation is at work here");
-    if (call.cancel.stop_requested()) return Error(Code::kCancelled, "cancelled while waiting for another operation");
+    if (call.cancel.stop_requested())
+      return Error(Code::kCancelled, "cancelled while waiting for another operation");
     const SteadyTime now = std::chrono::steady_clock::now();
     if (call.deadline && now >= *call.deadline) {
       return Error(Code::kTimedOut, "another operation took too long");
@@ -91,7 +92,8 @@ void SharedGate::GiveExclusive() {
   changed_.NotifyAll();
 }
 
-Status GateHold::Take(Gates& gates, std::vector<uint64_t> ids, bool may_block, const CallOptions& call) {
+Status GateHold::Take(Gates& gates, std::vector<uint64_t> ids, bool may_block,
+                      const CallOptions& call) {
   QUAY_CHECK(gates_ == nullptr);
   QUAY_TRY(gates.Take(ids, may_block, call));
   gates_ = &gates;
@@ -105,7 +107,8 @@ void GateHold::Release() {
 
 Status SharedGateHold::Take(SharedGate& gate, Mode mode, bool may_block, const CallOptions& call) {
   QUAY_CHECK(gate_ == nullptr);
-  QUAY_TRY(mode == Mode::kShared ? gate.TakeShared(may_block, call) : gate.TakeExclusive(may_block, call));
+  QUAY_TRY(mode == Mode::kShared ? gate.TakeShared(may_block, call)
+                                 : gate.TakeExclusive(may_block, call));
   gate_ = &gate;
   mode_ = mode;
   return {};

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Turns at things that take as long as the network takes. A mutex may not be held across a request; a gate is a note, kept
-// under a mutex for a moment, that somebody is busy with something, which others wait for.
+// Turns at things that take as long as the network takes. A mutex may not be held across a request;
+// a gate is a note, kept under a mutex for a moment, that somebody is busy with something, which
+// others wait for.
 //
-// Order: the tree gate, then gates of directories (all that an operation needs in one call), then gates of the files in them.
-// Thread-safe.
+// Order: the tree gate, then gates of directories (all that an operation needs in one call), then
+// gates of the files in them. Thread-safe.
 
 #pragma once
 
@@ -20,8 +21,8 @@ namespace quayfs {
 
 class Gates {
  public:
-  /// Waits until nobody holds any of `ids`, then takes all. kWouldBlock if `may_block` is false and one is taken; kCancelled,
-  /// kTimedOut as the call says.
+  /// Waits until nobody holds any of `ids`, then takes all. kWouldBlock if `may_block` is false and
+  /// one is taken; kCancelled, kTimedOut as the call says.
   Status Take(const std::vector<uint64_t>& ids, bool may_block, const CallOptions& call);
   void Give(const std::vector<uint64_t>& ids);
 
@@ -31,8 +32,9 @@ class Gates {
   std::set<uint64_t> taken_ QUAY_GUARDED_BY(mutex_);
 };
 
-/// Many may pass together, or one alone. A waiting exclusive holder keeps newcomers out, so it gets its turn; a thread that
-/// is inside already may take the shared side again. A thread holds at most one SharedGate at a time.
+/// Many may pass together, or one alone. A waiting exclusive holder keeps newcomers out, so it gets
+/// its turn; a thread that is inside already may take the shared side again. A thread holds at most
+/// one SharedGate at a time.
 class SharedGate {
  public:
   Status TakeShared(bool may_block, const CallOptions& call);

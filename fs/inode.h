@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What is known of one inode: the local side (what this mount shows) and the bucket's side (what was last seen or made
-// there). Plain data, guarded by the lock of the InodeTable that owns it.
+// What is known of one inode: the local side (what this mount shows) and the bucket's side (what
+// was last seen or made there). Plain data, guarded by the lock of the InodeTable that owns it.
 
 #pragma once
 
@@ -15,7 +15,8 @@
 
 namespace quayfs {
 
-/// Names one version of an object. The ETag alone does not: a change of metadata keeps it, but moves the time.
+/// Names one version of an object. The ETag alone does not: a change of metadata keeps it, but
+/// moves the time.
 struct ObjectVersion {
   std::string etag;
   uint64_t size = 0;
@@ -31,23 +32,27 @@ struct Inode {
 
   const Ino ino;
 
-  // Where it is linked. parent 0: nowhere any more (removed here, or found to be gone from the bucket).
+  // Where it is linked. parent 0: nowhere any more (removed here, or found to be gone from the
+  // bucket).
   Ino parent = 0;
   std::string name;
 
-  Attributes attributes;         // size of a file with `data` is data's
-  bool attributes_known = false; // false: only what a listing says (a file's type may still turn out to be something else)
-  uint64_t attributes_seq = 0;   // counts local changes of attributes
-  bool attributes_dirty = false; // newer than the object's
-  std::string symlink_target;    // "" if not read yet
+  Attributes attributes;          // size of a file with `data` is data's
+  bool attributes_known = false;  // false: only what a listing says (a file's type may still turn
+                                  // out to be something else)
+  uint64_t attributes_seq = 0;    // counts local changes of attributes
+  bool attributes_dirty = false;  // newer than the object's
+  std::string symlink_target;     // "" if not read yet
 
   // The bucket's side.
-  bool published = false;        // an object (for a directory: a marker) of this inode exists at object_key
+  bool published =
+      false;  // an object (for a directory: a marker) of this inode exists at object_key
   std::string object_key;
   ObjectVersion version;
-  ObjectProperties properties;   // as last seen or written; foreign metadata is kept from here
+  ObjectProperties properties;  // as last seen or written; foreign metadata is kept from here
 
-  /// Removed while open, with bytes that only the bucket had: they lie here until the last handle is closed.
+  /// Removed while open, with bytes that only the bucket had: they lie here until the last handle
+  /// is closed.
   std::string orphan_key;
 
   // The local side of a file.
@@ -57,25 +62,28 @@ struct Inode {
 
   // A directory.
   std::map<std::string, Ino> children;
-  uint32_t subdirectories = 0;     // of children; kept by InodeTable
-  bool complete = false;           // children is everything, as of listed_at
-  bool large = false;              // more than one page: names are asked for one by one
+  uint32_t subdirectories = 0;  // of children; kept by InodeTable
+  bool complete = false;        // children is everything, as of listed_at
+  bool large = false;           // more than one page: names are asked for one by one
   SteadyTime listed_at{};
-  std::map<std::string, SteadyTime> removals;  // names removed here, which a listing under way may still show
+  std::map<std::string, SteadyTime>
+      removals;  // names removed here, which a listing under way may still show
   int listings_under_way = 0;
-  int attribute_requests = 0;      // since the last listing; decides when to ask for the siblings' too
+  int attribute_requests = 0;  // since the last listing; decides when to ask for the siblings' too
 
-  SteadyTime checked_at{};         // name and version were right then
-  SteadyTime changed_at{};         // last changed by this mount
+  SteadyTime checked_at{};  // name and version were right then
+  SteadyTime changed_at{};  // last changed by this mount
 
-  uint64_t lookups = 0;            // references the kernel holds
+  uint64_t lookups = 0;  // references the kernel holds
   uint32_t opens = 0;
 
   bool is_directory() const { return S_ISDIR(attributes.mode); }
   bool is_regular() const { return S_ISREG(attributes.mode); }
   bool linked() const { return parent != 0 || ino == kRootIno; }
   /// The bucket lacks contents that this mount has acknowledged.
-  bool unpublished() const { return is_regular() && data != nullptr && (!published || data->dirty()); }
+  bool unpublished() const {
+    return is_regular() && data != nullptr && (!published || data->dirty());
+  }
 };
 
 }  // namespace quayfs

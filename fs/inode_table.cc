@@ -11,12 +11,14 @@ namespace quayfs {
 
 ObjectVersion ObjectVersion::Of(const ObjectInfo& info) {
   return {info.etag, info.size,
-          std::chrono::duration_cast<std::chrono::seconds>(info.last_modified.time_since_epoch()).count()};
+          std::chrono::duration_cast<std::chrono::seconds>(info.last_modified.time_since_epoch())
+              .count()};
 }
 
 bool ObjectVersion::MayBe(const ObjectVersion& other) const {
   if (size != other.size || !SameEtag(etag, other.etag)) return false;
-  return modified_seconds == 0 || other.modified_seconds == 0 || modified_seconds == other.modified_seconds;
+  return modified_seconds == 0 || other.modified_seconds == 0 ||
+         modified_seconds == other.modified_seconds;
 }
 
 InodeTable::InodeTable(std::string root_key) : root_key_(std::move(root_key)) {
@@ -113,7 +115,8 @@ Result<std::string> InodeTable::KeyOf(const Inode& inode) const {
     const Inode* parent = Find(at->parent);
     if (parent == nullptr) return Error(Code::kNotFound, "the file has been removed");
     const auto segment = SegmentOf(at->name);
-    if (!segment) return Error(Code::kInvalidArgument, "the name '" + at->name + "' stands for no object key");
+    if (!segment)
+      return Error(Code::kInvalidArgument, "the name '" + at->name + "' stands for no object key");
     segments.push_back(segment->text + (at->is_directory() ? "/" : ""));
     at = parent;
   }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// All inodes of a mount and how they hang together. In memory; the place where a state database comes in.
+// All inodes of a mount and how they hang together. In memory; the place where a state database
+// comes in.
 //
-// Thread-compatible: the owner guards it with its own lock. Pointers stay valid until Erase of that inode.
-// Invariants: every linked inode but the root is in its parent's `children` under its name, and nowhere else; a parent is a
-// directory, and an inode never changes between directory and something else.
+// Thread-compatible: the owner guards it with its own lock. Pointers stay valid until Erase of that
+// inode. Invariants: every linked inode but the root is in its parent's `children` under its name,
+// and nowhere else; a parent is a directory, and an inode never changes between directory and
+// something else.
 
 #pragma once
 
@@ -33,19 +35,22 @@ class InodeTable {
   Inode& Create(Inode& directory, std::string_view name, mode_t mode);
   Inode* Child(const Inode& directory, std::string_view name);
 
-  /// Takes it out of its directory, and everything below it that nobody refers to out of memory; the inode itself goes when
-  /// its last reference does.
+  /// Takes it out of its directory, and everything below it that nobody refers to out of memory;
+  /// the inode itself goes when its last reference does.
   void Unlink(Inode& inode);
   /// REQUIRES: the new place is free.
   void Move(Inode& inode, Inode& directory, std::string_view name);
-  /// An object turned out to be a directory's marker. REQUIRES: nobody has been told that it is anything else.
+  /// An object turned out to be a directory's marker. REQUIRES: nobody has been told that it is
+  /// anything else.
   void BecomeDirectory(Inode& inode);
   /// Drops kernel references, and the inode if it is unlinked and nothing refers to it any more.
   void Forget(Ino ino, uint64_t lookups);
-  /// Erases `inode` if it is unlinked and unreferenced. The pointer is dead afterwards if so; says whether.
+  /// Erases `inode` if it is unlinked and unreferenced. The pointer is dead afterwards if so; says
+  /// whether.
   bool EraseIfUnused(Inode& inode);
 
-  /// The key of the object of `inode` (of a directory: of its marker, ending in '/'). kNotFound: it is unlinked.
+  /// The key of the object of `inode` (of a directory: of its marker, ending in '/'). kNotFound: it
+  /// is unlinked.
   Result<std::string> KeyOf(const Inode& inode) const;
   /// True if `ancestor` is `inode` or a directory above it.
   bool IsBelow(const Inode& inode, Ino ancestor) const;

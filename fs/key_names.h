@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Object keys as paths. A directory's key is "" or ends with '/'; the rest of a key up to the next '/' is a segment, and a
-// segment is shown as a file name. Almost always they are the same bytes. Where they cannot be, the mapping is:
+// Object keys as paths. A directory's key is "" or ends with '/'; the rest of a key up to the next
+// '/' is a segment, and a segment is shown as a file name. Almost always they are the same bytes.
+// Where they cannot be, the mapping is:
 //
 //   segment                                  shown as
 //   empty (keys with "//" or a marker that   %~
@@ -9,10 +10,11 @@
 //   "." and ".."                             %~%2E and %~%2E%2E
 //   begins with "%~"                         %~%25~ and the rest
 //   contains NUL                             %~ and the segment with % NUL as %25 %00
-//   an object whose name a directory has     the name (escaped as above if it is not yet) and %f behind "%~": %~name%f
+//   an object whose name a directory has     the name (escaped as above if it is not yet) and %f
+//   behind "%~": %~name%f
 //
-// The mapping is reversible: SegmentOf(NameOf(s)) is s. A segment whose name would be longer than 255 bytes cannot be shown.
-// Pure functions.
+// The mapping is reversible: SegmentOf(NameOf(s)) is s. A segment whose name would be longer than
+// 255 bytes cannot be shown. Pure functions.
 
 #pragma once
 
@@ -25,7 +27,8 @@ namespace quayfs {
 /// The reserved folder below the mount's prefix; never shown.
 inline constexpr std::string_view kReservedSegment = ".quayfs";
 
-/// The name of a segment; `shadowed`: an object whose plain name is taken by a directory. Absent: it cannot be shown.
+/// The name of a segment; `shadowed`: an object whose plain name is taken by a directory. Absent:
+/// it cannot be shown.
 std::optional<std::string> NameOf(std::string_view segment, bool shadowed = false);
 
 struct Segment {

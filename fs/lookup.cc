@@ -10,9 +10,11 @@
 namespace quayfs {
 namespace {
 
-// A directory whose names are wanted is listed once if that takes one page; a larger one is asked for single names.
+// A directory whose names are wanted is listed once if that takes one page; a larger one is asked
+// for single names.
 constexpr int kFirstPageKeys = 1000;
-// The second question about attributes in one directory brings the siblings' along: somebody walks through it.
+// The second question about attributes in one directory brings the siblings' along: somebody walks
+// through it.
 constexpr int kAttributeRequestsBeforePrefetch = 2;
 constexpr std::string_view kFolderMarkerSuffix = "_$folder$";
 
@@ -25,7 +27,8 @@ Result<Entry> Core::Lookup(const OpContext& context, Ino parent, std::string_vie
     MutexLock lock(mutex_);
     QUAY_ASSIGN(const Inode* directory, FindDirectoryLocked(parent));
     Entry negative;
-    negative.entry_valid = directory->complete ? RemainingLocked(directory->listed_at) : Duration{0};
+    negative.entry_valid =
+        directory->complete ? RemainingLocked(directory->listed_at) : Duration{0};
     return negative;
   }
   const Status known = EnsureAttributes(context, found.ino);
@@ -47,25 +50,17 @@ void Core::Forget(Ino ino, uint64_t lookups) {
 }
 
 Result<Core::Found> Core::FindChild(const OpContext& context, Ino parent, std::string_view name) {
-  // Two rounds: what the bucket said is in the table afterwards, unless the directory was changed meanwhile.
-  for (int round = 0; round < 2; ++round) {
-    {
-      MutexLock lock(mutex_);
-      QUAY_ASSIGN(Inode * directory, FindDirectoryLocked(parent));
-      if (parent == kRootIno && name == kReservedSegment) return Found{};
-      if (!SegmentOf(name)) return Found{};
-      Found found;
-      switch (LookupLocked(*directory, name, &found)) {
-        case LockedLookup::kFound:
-        case LockedLookup::kAbsent:
-          return found;
-        case LockedLookup::kAskBucket:
-          break;
-      }
-    }
-    QUAY_TRY(MayWait(context));
-    QUAY_TRY(AskBucketForName(context, parent, name));
+  {
+    MutexLock lock(mutex_);
+    QUAY_ASSIGN(Inode * directory, FindDirectoryLocked(parent));
+    if (parent == kRootIno && name == kReservedSegment) return Found{};
+    if (!SegmentOf(name)) return Found{};
+    Found found;
+    if (LookupLocked(*directory, name, &found) != LockedLookup::kAskBucket) return found;
   }
+  QUAY_TRY(MayWait(context));
+  QUAY_TRY(AskBucketForName(context, parent, name));
+  // What the bucket said is in the table now.
   MutexLock lock(mutex_);
   QUAY_ASSIGN(Inode * directory, FindDirectoryLocked(parent));
   const Inode* inode = table_.Child(*directory, name);
@@ -121,14 +116,16 @@ Status Core::AskBucketForName(const OpContext& context, Ino parent, std::string_
 }
 
 // Asks for one name in a directory too large to list for it: as an object, and as a prefix.
-Status Core::ProbeName(const OpContext& context, Ino parent, std::string_view name, const std::string& directory_key) {
+Status Core::ProbeName(const OpContext& context, Ino parent, std::string_view name,
+                       const std::string& directory_key) {
   const auto segment = SegmentOf(name);
   if (!segment) return {};
   const std::string key = directory_key + segment->text;
   const SteadyTime started = clock_.Steady();
   {
     MutexLock lock(mutex_);
-    if (Inode* directory = table_.Find(parent); directory != nullptr) BeginListingLocked(*directory);
+    if (Inode* directory = table_.Find(parent); directory != nullptr)
+      BeginListingLocked(*directory);
   }
   const auto head = store_.Head(key, context.call);
   ListRequest request;
@@ -148,8 +145,10 @@ Status Core::ProbeName(const OpContext& context, Ino parent, std::string_view na
       ApplyPageLocked(*directory, directory_key, page, started);
       Inode* child = table_.Child(*directory, name);
       const bool seen = head.ok() || !page.common_prefixes.empty();
-      if (child != nullptr && !seen && child->changed_at < started && !child->unpublished()) GoneLocked(*child);
-      if (child != nullptr && seen && head.ok() && !child->is_directory() && child->changed_at < started) {
+      if (child != nullptr && !seen && child->changed_at < started && !child->unpublished())
+        GoneLocked(*child);
+      if (child != nullptr && seen && head.ok() && !child->is_directory() &&
+          child->changed_at < started) {
         ApplyHeadLocked(*child, *head);
       }
     }
@@ -228,13 +227,15 @@ void Core::PrefetchSiblings(Ino ino) {
     auto it = parent->children.upper_bound(inode->name);
     for (; it != parent->children.end() && wanted.size() < config_.head_requests_in_flight; ++it) {
       const Inode* sibling = table_.Find(it->second);
-      if (sibling != nullptr && !sibling->attributes_known && !sibling->unpublished()) wanted.push_back(it->second);
+      if (sibling != nullptr && !sibling->attributes_known && !sibling->unpublished())
+        wanted.push_back(it->second);
     }
   }
   for (const Ino sibling : wanted) {
     {
       MutexLock lock(prefetch_mutex_);
-      if (prefetching_ >= config_.head_requests_in_flight || prefetch_stop_.stop_requested()) return;
+      if (prefetching_ >= config_.head_requests_in_flight || prefetch_stop_.stop_requested())
+        return;
       ++prefetching_;
     }
     background_.Post([this, sibling] {
@@ -251,7 +252,8 @@ void Core::PrefetchSiblings(Ino ino) {
 
 void Core::ApplyDefaultsLocked(Inode& inode) {
   const mode_t type = inode.attributes.mode & S_IFMT;
-  const mode_t permissions = type == S_IFDIR ? config_.default_directory_mode : config_.default_file_mode;
+  const mode_t permissions =
+      type == S_IFDIR ? config_.default_directory_mode : config_.default_file_mode;
   inode.attributes.mode = type | permissions;
   inode.attributes.uid = config_.default_uid;
   inode.attributes.gid = config_.default_gid;
@@ -261,10 +263,13 @@ void Core::ApplyDefaultsLocked(Inode& inode) {
 }
 
 void Core::ApplyHeadLocked(Inode& inode, const ObjectHead& head) {
-  const DecodedAttributes decoded = DecodeAttributes(head.info.key, head.info.size, head.properties);
-  if (decoded.type == S_IFDIR && !inode.is_directory() && inode.lookups == 0) table_.BecomeDirectory(inode);
+  const DecodedAttributes decoded =
+      DecodeAttributes(head.info.key, head.info.size, head.properties);
+  if (decoded.type == S_IFDIR && !inode.is_directory() && inode.lookups == 0)
+    table_.BecomeDirectory(inode);
   if (!inode.is_directory() && decoded.type != S_IFDIR) {
-    const bool trusted = config_.trust_special_bits || (decoded.type != S_IFCHR && decoded.type != S_IFBLK);
+    const bool trusted =
+        config_.trust_special_bits || (decoded.type != S_IFCHR && decoded.type != S_IFBLK);
     const mode_t type = trusted && posix() ? decoded.type : S_IFREG;
     inode.attributes.mode = type | (inode.attributes.mode & 07777);
     ApplyVersionLocked(inode, head.info.key, head.info);
@@ -298,16 +303,19 @@ void Core::ApplyHeadLocked(Inode& inode, const ObjectHead& head) {
   inode.checked_at = clock_.Steady();
 }
 
-// The bucket shows `info` at the inode's key: the version known, or a new one that somebody else made.
+// The bucket shows `info` at the inode's key: the version known, or a new one that somebody else
+// made.
 void Core::ApplyVersionLocked(Inode& inode, const std::string& key, const ObjectInfo& info) {
   const ObjectVersion version = ObjectVersion::Of(info);
   const bool same = inode.published && inode.version.MayBe(version);
   inode.checked_at = clock_.Steady();
   if (same) {
-    if (inode.version.modified_seconds == 0) inode.version.modified_seconds = version.modified_seconds;
+    if (inode.version.modified_seconds == 0)
+      inode.version.modified_seconds = version.modified_seconds;
     return;
   }
-  const bool same_bytes = inode.published && info.size == inode.version.size && SameEtag(info.etag, inode.version.etag);
+  const bool same_bytes =
+      inode.published && info.size == inode.version.size && SameEtag(info.etag, inode.version.etag);
   inode.published = true;
   inode.object_key = key;
   inode.version = version;
@@ -328,8 +336,8 @@ void Core::EndListingLocked(Inode& directory) {
   if (--directory.listings_under_way == 0) directory.removals.clear();
 }
 
-std::vector<Ino> Core::ApplyPageLocked(Inode& directory, const std::string& directory_key, const ListPage& page,
-                                       SteadyTime started) {
+std::vector<Ino> Core::ApplyPageLocked(Inode& directory, const std::string& directory_key,
+                                       const ListPage& page, SteadyTime started) {
   std::vector<Ino> seen;
   seen.reserve(page.objects.size() + page.common_prefixes.size());
   const bool root = directory.ino == kRootIno;
@@ -355,7 +363,8 @@ std::vector<Ino> Core::ApplyPageLocked(Inode& directory, const std::string& dire
       }
       continue;
     }
-    if (segment.find('/') != std::string_view::npos || (root && segment == kReservedSegment)) continue;
+    if (segment.find('/') != std::string_view::npos || (root && segment == kReservedSegment))
+      continue;
     if (object.size == 0 && segment.ends_with(kFolderMarkerSuffix)) {
       const auto name = NameOf(segment.substr(0, segment.size() - kFolderMarkerSuffix.size()));
       if (name) seen.push_back(SeenLocked(directory, *name, object.key, nullptr, started));
@@ -365,7 +374,8 @@ std::vector<Ino> Core::ApplyPageLocked(Inode& directory, const std::string& dire
     if (name && segment.empty()) name = NameOf(segment, /*shadowed=*/true);
     if (name) {
       Inode* other = table_.Child(directory, *name);
-      if (other != nullptr && other->is_directory() && other->object_key == object.key && object.size == 0) {
+      if (other != nullptr && other->is_directory() && other->object_key == object.key &&
+          object.size == 0) {
         other->checked_at = clock_.Steady();  // a marker without the slash
         seen.push_back(other->ino);
         continue;
@@ -379,19 +389,21 @@ std::vector<Ino> Core::ApplyPageLocked(Inode& directory, const std::string& dire
 }
 
 // One entry of a listing that began at `started`: `object` for a file, null for a directory.
-Ino Core::SeenLocked(Inode& directory, const std::string& name, const std::string& key, const ObjectInfo* object,
-                     SteadyTime started) {
+Ino Core::SeenLocked(Inode& directory, const std::string& name, const std::string& key,
+                     const ObjectInfo* object, SteadyTime started) {
   const auto removed = directory.removals.find(name);
   if (removed != directory.removals.end() && removed->second >= started) return 0;
   Inode* inode = table_.Child(directory, name);
   const bool is_directory = object == nullptr;
   if (inode != nullptr) {
-    if (inode->changed_at >= started || inode->unpublished() || (!inode->published && !inode->is_directory())) {
+    if (inode->changed_at >= started || inode->unpublished() ||
+        (!inode->published && !inode->is_directory())) {
       return inode->ino;  // this mount knows better
     }
     if (inode->is_directory() != is_directory) {
       if (is_directory) {
-        // A file has been shown under the name that a directory now takes: it goes on under the name for shadowed objects.
+        // A file has been shown under the name that a directory now takes: it goes on under the
+        // name for shadowed objects.
         const auto segment = SegmentOf(name);
         const auto other = segment ? NameOf(segment->text, /*shadowed=*/true) : std::nullopt;
         if (other && table_.Child(directory, *other) == nullptr) {
@@ -418,12 +430,14 @@ Ino Core::SeenLocked(Inode& directory, const std::string& name, const std::strin
   return inode->ino;
 }
 
-// Every page has been applied: what was not seen is gone, and what is not there is known to be absent.
+// Every page has been applied: what was not seen is gone, and what is not there is known to be
+// absent.
 void Core::FinishListingLocked(Inode& directory, SteadyTime started) {
   std::vector<Inode*> vanished;
   for (const auto& [name, child] : directory.children) {
     Inode* inode = table_.Find(child);
-    const bool ours = inode->changed_at >= started || inode->unpublished() || (!inode->published && inode->opens > 0);
+    const bool ours = inode->changed_at >= started || inode->unpublished() ||
+                      (!inode->published && inode->opens > 0);
     if (!ours && inode->checked_at < started) vanished.push_back(inode);
   }
   for (Inode* inode : vanished) {

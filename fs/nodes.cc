@@ -8,7 +8,8 @@
 
 namespace quayfs {
 
-Result<std::string> Core::PrepareNodeLocked(const OpContext& context, Ino parent, std::string_view name, mode_t mode,
+Result<std::string> Core::PrepareNodeLocked(const OpContext& context, Ino parent,
+                                            std::string_view name, mode_t mode,
                                             Attributes* attributes) {
   QUAY_ASSIGN(const Inode* directory, FindDirectoryLocked(parent));
   if (parent == kRootIno && name == kReservedSegment) {
@@ -29,8 +30,8 @@ Result<std::string> Core::PrepareNodeLocked(const OpContext& context, Ino parent
   if (S_ISDIR(mode)) key += '/';
   const auto limit = static_cast<size_t>(store_.capabilities().key_size_max);
   if (key.size() > limit) {
-    return Error(Code::kNameTooLong, "an object key may have " + std::to_string(limit) + " bytes, this path needs " +
-                                         std::to_string(key.size()));
+    return Error(Code::kNameTooLong, "an object key may have " + std::to_string(limit) +
+                                         " bytes, this path needs " + std::to_string(key.size()));
   }
   return key;
 }
@@ -42,8 +43,8 @@ Status Core::RequireAbsent(const OpContext& context, Ino parent, std::string_vie
 }
 
 // Everything but regular files opened by Create: one PUT, then the name.
-Result<Entry> Core::MakeObject(const OpContext& context, Ino parent, std::string_view name, mode_t mode, dev_t rdev,
-                               std::string_view body) {
+Result<Entry> Core::MakeObject(const OpContext& context, Ino parent, std::string_view name,
+                               mode_t mode, dev_t rdev, std::string_view body) {
   QUAY_TRY(CheckWritable());
   QUAY_TRY(CheckName(name));
   QUAY_TRY(MayWait(context));
@@ -63,7 +64,8 @@ Result<Entry> Core::MakeObject(const OpContext& context, Ino parent, std::string
     draft.attributes.size = body.size();
     draft.properties = PropertiesLocked(draft);
   }
-  const bool guard = store_.capabilities().put_if_absent && config_.conflict != ConflictPolicy::kOverwrite;
+  const bool guard =
+      store_.capabilities().put_if_absent && config_.conflict != ConflictPolicy::kOverwrite;
   const auto written = store_.Put(key, MemorySource(body), draft.properties,
                                   guard ? Condition::IfAbsent() : Condition::None(), context.call);
   MutexLock lock(mutex_);
@@ -94,22 +96,26 @@ Result<Entry> Core::MakeObject(const OpContext& context, Ino parent, std::string
   return EntryOfLocked(inode, /*count_lookup=*/true);
 }
 
-Result<Entry> Core::MakeNode(const OpContext& context, Ino parent, std::string_view name, mode_t mode, dev_t rdev) {
+Result<Entry> Core::MakeNode(const OpContext& context, Ino parent, std::string_view name,
+                             mode_t mode, dev_t rdev) {
   if ((mode & S_IFMT) == 0) mode |= S_IFREG;
   if (!S_ISREG(mode) && !posix()) {
-    return Error(Code::kNotPermitted, "metadata = \"plain\" has no place for the type of a special file");
+    return Error(Code::kNotPermitted,
+                 "metadata = \"plain\" has no place for the type of a special file");
   }
   return MakeObject(context, parent, name, mode, rdev, "");
 }
 
-Result<Entry> Core::MakeDirectory(const OpContext& context, Ino parent, std::string_view name, mode_t mode) {
+Result<Entry> Core::MakeDirectory(const OpContext& context, Ino parent, std::string_view name,
+                                  mode_t mode) {
   return MakeObject(context, parent, name, S_IFDIR | (mode & 07777), 0, "");
 }
 
 Result<Entry> Core::MakeSymlink(const OpContext& context, Ino parent, std::string_view name,
                                 std::string_view target) {
   if (!posix()) return Error(Code::kNotPermitted, "metadata = \"plain\" has no symbolic links");
-  if (target.size() > kSymlinkMax) return Error(Code::kNameTooLong, "a link's target may have 4095 bytes");
+  if (target.size() > kSymlinkMax)
+    return Error(Code::kNameTooLong, "a link's target may have 4095 bytes");
   return MakeObject(context, parent, name, S_IFLNK | 0777, 0, target);
 }
 
@@ -136,14 +142,16 @@ Status Core::KeepContents(const OpContext& context, Ino ino) {
   {
     MutexLock lock(mutex_);
     const Inode* inode = table_.Find(ino);
-    if (inode == nullptr || inode->opens == 0 || inode->data == nullptr || !inode->published) return {};
+    if (inode == nullptr || inode->opens == 0 || inode->data == nullptr || !inode->published)
+      return {};
     const FileDataState state = inode->data->state();
     if (state.dirty_bytes + state.cached_bytes >= state.size) return {};
     from = inode->object_key;
     etag = inode->version.etag;
     data = inode->data;
   }
-  const std::string to = config_.prefix + std::string(kReservedSegment) + "/unlinked/" + HexEncode(RandomBytes(16));
+  const std::string to =
+      config_.prefix + std::string(kReservedSegment) + "/unlinked/" + HexEncode(RandomBytes(16));
   QUAY_ASSIGN(const ObjectInfo copy, CopyObject(context, from, etag, data->state().base.size, to));
   data->Rebase({to, copy.etag, data->state().base.size});
   MutexLock lock(mutex_);
@@ -189,7 +197,8 @@ Status Core::Unlink(const OpContext& context, Ino parent, std::string_view name)
   QUAY_TRY(gate.Take(directories_, {parent}, context.may_block, context.call));
   QUAY_ASSIGN(const Found found, FindChild(context, parent, name));
   if (found.ino == 0) return Error(Code::kNotFound, "no file '" + std::string(name) + "'");
-  if (S_ISDIR(found.mode)) return Error(Code::kIsDirectory, "'" + std::string(name) + "' is a directory");
+  if (S_ISDIR(found.mode))
+    return Error(Code::kIsDirectory, "'" + std::string(name) + "' is a directory");
   {
     GateHold file_gate;
     QUAY_TRY(file_gate.Take(files_, {found.ino}, context.may_block, context.call));
@@ -209,9 +218,11 @@ Status Core::RequireEmpty(const OpContext& context, Ino ino) {
     if (!inode->children.empty()) {
       for (const auto& [name, child] : inode->children) {
         const Inode* found = table_.Find(child);
-        const bool certain = found->unpublished() || !found->published || FreshLocked(found->checked_at) ||
+        const bool certain = found->unpublished() || !found->published ||
+                             FreshLocked(found->checked_at) ||
                              (inode->complete && FreshLocked(inode->listed_at));
-        if (certain) return Error(Code::kNotEmpty, "the directory '" + inode->name + "' is not empty");
+        if (certain)
+          return Error(Code::kNotEmpty, "the directory '" + inode->name + "' is not empty");
       }
     }
     if (inode->complete && FreshLocked(inode->listed_at) && inode->children.empty()) return {};
@@ -236,7 +247,8 @@ Status Core::RemoveDirectory(const OpContext& context, Ino parent, std::string_v
   QUAY_TRY(tree.Take(tree_, SharedGateHold::Mode::kShared, context.may_block, context.call));
   QUAY_ASSIGN(const Found found, FindChild(context, parent, name));
   if (found.ino == 0) return Error(Code::kNotFound, "no directory '" + std::string(name) + "'");
-  if (!S_ISDIR(found.mode)) return Error(Code::kNotDirectory, "'" + std::string(name) + "' is not a directory");
+  if (!S_ISDIR(found.mode))
+    return Error(Code::kNotDirectory, "'" + std::string(name) + "' is not a directory");
   {
     GateHold gate;
     QUAY_TRY(gate.Take(directories_, {parent, found.ino}, context.may_block, context.call));

@@ -21,7 +21,8 @@ Status Core::Rename(const OpContext& context, Ino parent, std::string_view name,
   if (flags.exchange) return Error(Code::kInvalidArgument, "exchanging two names is not supported");
   QUAY_TRY(CheckName(new_name));
   QUAY_TRY(MayWait(context));
-  QUAY_ASSIGN(const RenamePlan plan, PlanRename(context, parent, name, new_parent, new_name, flags));
+  QUAY_ASSIGN(const RenamePlan plan,
+              PlanRename(context, parent, name, new_parent, new_name, flags));
   if (plan.source == plan.target) return {};
   const Status status = plan.directory ? RenameDirectory(context, plan) : RenameFile(context, plan);
   SettleErased();
@@ -29,7 +30,8 @@ Status Core::Rename(const OpContext& context, Ino parent, std::string_view name,
 }
 
 // rename(2)'s rules about what may replace what.
-Result<Core::RenamePlan> Core::PlanRename(const OpContext& context, Ino parent, std::string_view name, Ino new_parent,
+Result<Core::RenamePlan> Core::PlanRename(const OpContext& context, Ino parent,
+                                          std::string_view name, Ino new_parent,
                                           std::string_view new_name, RenameFlags flags) {
   QUAY_ASSIGN(const Found source, FindChild(context, parent, name));
   if (source.ino == 0) return Error(Code::kNotFound, "no '" + std::string(name) + "'");
@@ -40,12 +42,15 @@ Result<Core::RenamePlan> Core::PlanRename(const OpContext& context, Ino parent, 
     return Error(Code::kNotPermitted, "'.quayfs' is reserved for the file system's own objects");
   }
   if (target.ino != 0 && target.ino != source.ino) {
-    if (flags.no_replace) return Error(Code::kAlreadyExists, "'" + std::string(new_name) + "' exists");
+    if (flags.no_replace)
+      return Error(Code::kAlreadyExists, "'" + std::string(new_name) + "' exists");
     if (directory && !S_ISDIR(target.mode)) {
-      return Error(Code::kNotDirectory, "a directory cannot replace the file '" + std::string(new_name) + "'");
+      return Error(Code::kNotDirectory,
+                   "a directory cannot replace the file '" + std::string(new_name) + "'");
     }
     if (!directory && S_ISDIR(target.mode)) {
-      return Error(Code::kIsDirectory, "a file cannot replace the directory '" + std::string(new_name) + "'");
+      return Error(Code::kIsDirectory,
+                   "a file cannot replace the directory '" + std::string(new_name) + "'");
     }
   }
   MutexLock lock(mutex_);
@@ -64,7 +69,8 @@ Result<std::string> Core::NewKeyLocked(const RenamePlan& plan) {
   key += segment->text;
   if (plan.directory) key += '/';
   if (key.size() > static_cast<size_t>(store_.capabilities().key_size_max)) {
-    return Error(Code::kNameTooLong, "the object key would have " + std::to_string(key.size()) + " bytes");
+    return Error(Code::kNameTooLong,
+                 "the object key would have " + std::to_string(key.size()) + " bytes");
   }
   return key;
 }
@@ -75,7 +81,8 @@ void Core::FinishRenameLocked(const RenamePlan& plan) {
   Inode* into = table_.Find(plan.new_parent);
   Inode* from = table_.Find(plan.parent);
   if (source == nullptr || into == nullptr) return;
-  if (from != nullptr && from->listings_under_way > 0) from->removals[source->name] = clock_.Steady();
+  if (from != nullptr && from->listings_under_way > 0)
+    from->removals[source->name] = clock_.Steady();
   if (Inode* target = table_.Child(*into, plan.new_name); target != nullptr && target != source) {
     RemovedLocked(*target);
   }
@@ -92,7 +99,8 @@ Status Core::RenameFile(const OpContext& context, const RenamePlan& plan) {
   SharedGateHold tree;
   QUAY_TRY(tree.Take(tree_, SharedGateHold::Mode::kShared, context.may_block, context.call));
   GateHold names;
-  QUAY_TRY(names.Take(directories_, {plan.parent, plan.new_parent}, context.may_block, context.call));
+  QUAY_TRY(
+      names.Take(directories_, {plan.parent, plan.new_parent}, context.may_block, context.call));
   GateHold objects;
   std::vector<uint64_t> files = {plan.source};
   if (plan.target != 0) files.push_back(plan.target);
@@ -135,7 +143,8 @@ Status Core::RenameFile(const OpContext& context, const RenamePlan& plan) {
   return {};
 }
 
-Status Core::RenameObject(const OpContext& context, Ino ino, const std::string& from, const std::string& to) {
+Status Core::RenameObject(const OpContext& context, Ino ino, const std::string& from,
+                          const std::string& to) {
   std::string etag;
   uint64_t size = 0;
   {
@@ -145,7 +154,8 @@ Status Core::RenameObject(const OpContext& context, Ino ino, const std::string& 
     size = inode->version.size;
   }
   const bool move = store_.capabilities().move;
-  const auto made = move ? store_.Move(from, to, context.call) : CopyObject(context, from, etag, size, to);
+  const auto made =
+      move ? store_.Move(from, to, context.call) : CopyObject(context, from, etag, size, to);
   if (!made.ok()) return made.error();
   if (!move) {
     const Status removed = store_.Delete(from, Condition::None(), context.call);
@@ -167,23 +177,26 @@ Status Core::RenameObject(const OpContext& context, Ino ino, const std::string& 
   return {};
 }
 
-Result<ObjectInfo> Core::CopyObject(const OpContext& context, const std::string& from, const std::string& etag,
-                                    uint64_t size, const std::string& to) {
+Result<ObjectInfo> Core::CopyObject(const OpContext& context, const std::string& from,
+                                    const std::string& etag, uint64_t size, const std::string& to) {
   const Capabilities can = store_.capabilities();
   if (!can.copy) return Error(Code::kNotSupported, "the object store cannot copy on its side");
   if (size <= can.copy_size_max) {
     return store_.Copy(from, etag, to, std::nullopt, Condition::None(), context.call);
   }
-  if (!can.part_copy) return Error(Code::kTooLarge, "the object store cannot copy objects of this size");
+  if (!can.part_copy)
+    return Error(Code::kTooLarge, "the object store cannot copy objects of this size");
   QUAY_ASSIGN(const ObjectHead head, store_.Head(from, context.call));
   QUAY_ASSIGN(const std::string upload, store_.CreateUpload(to, head.properties, context.call));
   const uint64_t part = std::max(kCopyPartBytes, size / static_cast<uint64_t>(can.parts_max) + 1);
   std::vector<PartInfo> parts((size + part - 1) / part);
-  const Status copied = ParallelFor(background_, parts.size(), kCopiesInFlight, [&](size_t i) -> Status {
-    const ByteRange range{i * part, std::min(size, (i + 1) * part)};
-    QUAY_ASSIGN(parts[i], store_.CopyPart(to, upload, static_cast<int>(i) + 1, from, etag, range, context.call));
-    return {};
-  });
+  const Status copied =
+      ParallelFor(background_, parts.size(), kCopiesInFlight, [&](size_t i) -> Status {
+        const ByteRange range{i * part, std::min(size, (i + 1) * part)};
+        QUAY_ASSIGN(parts[i], store_.CopyPart(to, upload, static_cast<int>(i) + 1, from, etag,
+                                              range, context.call));
+        return {};
+      });
   if (copied.ok()) {
     const auto done = store_.CompleteUpload(to, upload, parts, Condition::None(), context.call);
     if (done.ok()) return done;
@@ -195,7 +208,8 @@ Result<ObjectInfo> Core::CopyObject(const OpContext& context, const std::string&
 }
 
 // Copies every object below a prefix; on failure the copies made so far are removed again.
-Result<std::vector<Core::CopiedObject>> Core::CopyTree(const OpContext& context, const std::string& from,
+Result<std::vector<Core::CopiedObject>> Core::CopyTree(const OpContext& context,
+                                                       const std::string& from,
                                                        const std::string& to) {
   std::vector<CopiedObject> objects;
   std::vector<std::string> etags;
@@ -217,19 +231,21 @@ Result<std::vector<Core::CopiedObject>> Core::CopyTree(const OpContext& context,
                                            std::to_string(object.to.size()) + " bytes");
     }
   }
-  const Status copied = ParallelFor(background_, objects.size(), kCopiesInFlight, [&](size_t i) -> Status {
-    CopiedObject& object = objects[i];
-    QUAY_ASSIGN(const ObjectInfo made, CopyObject(context, object.from, etags[i], object.size, object.to));
-    object.etag = made.etag;
-    return {};
-  });
+  const Status copied =
+      ParallelFor(background_, objects.size(), kCopiesInFlight, [&](size_t i) -> Status {
+        CopiedObject& object = objects[i];
+        QUAY_ASSIGN(const ObjectInfo made,
+                    CopyObject(context, object.from, etags[i], object.size, object.to));
+        object.etag = made.etag;
+        return {};
+      });
   if (copied.ok()) return objects;
   std::vector<std::string> made;
   for (const CopiedObject& object : objects) {
     if (!object.etag.empty()) made.push_back(object.to);
   }
   OpContext cleanup;  // also when the caller has been cancelled
-  cleanup.call.deadline = clock_.Steady() + std::chrono::seconds(30);
+  cleanup.call.deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
   Ignore(DeleteAll(cleanup, made));  // the failure to report is the copy's
   return copied.error();
 }
@@ -255,12 +271,13 @@ void Core::RebaseTreeLocked(Inode& directory, const std::string& from, const std
     inode->version.etag = it->second->etag;
     inode->version.modified_seconds = 0;
     inode->changed_at = clock_.Steady();
-    if (inode->data != nullptr) inode->data->Rebase({inode->object_key, inode->version.etag, inode->version.size});
+    if (inode->data != nullptr)
+      inode->data->Rebase({inode->object_key, inode->version.etag, inode->version.size});
   }
 }
 
-// Nobody else is at work in the tree meanwhile. The copies are all there before the first original goes, so whoever looks
-// sees the old tree or the new one.
+// Nobody else is at work in the tree meanwhile. The copies are all there before the first original
+// goes, so whoever looks sees the old tree or the new one.
 Status Core::RenameDirectory(const OpContext& context, const RenamePlan& plan) {
   if (plan.target != 0) QUAY_TRY(RequireEmpty(context, plan.target));
   QUAY_TRY(KeepDirectory(context, plan.parent));
@@ -280,7 +297,8 @@ Status Core::RenameDirectory(const OpContext& context, const RenamePlan& plan) {
   }
   QUAY_ASSIGN(std::vector<CopiedObject> copied, CopyTree(context, from, to));
   if (!marker) {
-    const auto written = store_.Put(to, MemorySource(""), properties, Condition::None(), context.call);
+    const auto written =
+        store_.Put(to, MemorySource(""), properties, Condition::None(), context.call);
     if (!written.ok()) return written.error();
     copied.push_back({from, to, written->etag, 0});
   }

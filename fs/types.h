@@ -54,13 +54,14 @@ struct OpContext {
   uid_t uid = 0;
   gid_t gid = 0;
   pid_t pid = 0;
-  /// False: answer from memory and local disk, or fail with kWouldBlock having changed nothing, so that the caller can run
-  /// the same operation again on a thread that may wait.
+  /// False: answer from memory and local disk, or fail with kWouldBlock having changed nothing, so
+  /// that the caller can run the same operation again on a thread that may wait.
   bool may_block = true;
   CallOptions call;
 };
 
-/// An inode as the kernel gets to know it. The caller owes one Forget(ino, 1) for each Entry it takes, unless ino is 0.
+/// An inode as the kernel gets to know it. The caller owes one Forget(ino, 1) for each Entry it
+/// takes, unless ino is 0.
 struct Entry {
   Ino ino = 0;  // 0: no such name (a negative entry), worth remembering for entry_valid
   Attributes attributes;
@@ -71,8 +72,9 @@ struct Entry {
 struct DirectoryEntry {
   std::string name;
   Ino ino = 0;
-  mode_t type = 0;          // S_IFMT bits, 0 if nobody has looked yet
-  std::optional<Entry> full;  // for readdirplus, where everything is known; counts as one lookup if taken
+  mode_t type = 0;  // S_IFMT bits, 0 if nobody has looked yet
+  std::optional<Entry>
+      full;  // for readdirplus, where everything is known; counts as one lookup if taken
 };
 
 struct FileSystemStats {

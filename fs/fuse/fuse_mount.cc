@@ -33,7 +33,8 @@ void OnInit(void* /*userdata*/, fuse_conn_info* connection) {
   connection->max_write = kMaxWriteBytes;
   connection->max_background = kMaxBackground;
   connection->congestion_threshold = kMaxBackground * 3 / 4;
-  // The kernel clears set-id bits itself then, by setattr, before a write or chown that must lose them.
+  // The kernel clears set-id bits itself then, by setattr, before a write or chown that must lose
+  // them.
   connection->want &= ~static_cast<unsigned>(FUSE_CAP_HANDLE_KILLPRIV);
   connection->want &= ~static_cast<unsigned>(FUSE_CAP_WRITEBACK_CACHE);
   connection->want &= ~static_cast<unsigned>(FUSE_CAP_SPLICE_READ);
@@ -83,13 +84,17 @@ Status CheckMountpoint(const std::string& path) {
   if (::stat(path.c_str(), &info) != 0) {
     const int error = errno;
     if (error == ENOTCONN) {
-      return Error(Code::kBusy, "the mount point " + path +
-                                    " belongs to a file system whose daemon is gone; run: umount -l " + path);
+      return Error(Code::kBusy,
+                   "the mount point " + path +
+                       " belongs to a file system whose daemon is gone; run: umount -l " + path);
     }
-    if (error == ENOENT) return Error(Code::kNotFound, "the mount point " + path + " does not exist; create it with mkdir");
+    if (error == ENOENT)
+      return Error(Code::kNotFound,
+                   "the mount point " + path + " does not exist; create it with mkdir");
     return ErrnoError(error, "the mount point " + path);
   }
-  if (!S_ISDIR(info.st_mode)) return Error(Code::kNotDirectory, "the mount point " + path + " is not a directory");
+  if (!S_ISDIR(info.st_mode))
+    return Error(Code::kNotDirectory, "the mount point " + path + " is not a directory");
   return {};
 }
 
@@ -116,6 +121,7 @@ class Mount final : public FuseMount {
       arguments.AddOption(config_.trust_special_bits ? "suid" : "nosuid");
       arguments.AddOption(config_.trust_special_bits ? "dev" : "nodev");
     }
+    for (const std::string& flag : config_.kernel_flags) arguments.AddOption(flag);
     if (arguments.failed()) return Error(Code::kInternal, "out of memory for mount options");
     static const fuse_lowlevel_ops operations = MakeOperations();
     session_ = fuse_session_new(arguments.get(), &operations, sizeof(operations), &service_);
@@ -123,10 +129,11 @@ class Mount final : public FuseMount {
     if (fuse_session_mount(session_, config_.mountpoint.c_str()) != 0) {
       fuse_session_destroy(session_);
       session_ = nullptr;
-      return Error(Code::kPermissionDenied,
-                   "mounting at " + config_.mountpoint +
-                       " was refused; it needs root or fusermount3, /dev/fuse, and for allow_other the line"
-                       " user_allow_other in /etc/fuse.conf");
+      return Error(
+          Code::kPermissionDenied,
+          "mounting at " + config_.mountpoint +
+              " was refused; it needs root or fusermount3, /dev/fuse, and for allow_other the line"
+              " user_allow_other in /etc/fuse.conf");
     }
     return {};
   }
@@ -146,7 +153,8 @@ class Mount final : public FuseMount {
     service_.Drain();
     ready.join();
     // 0 is an unmount; a positive value is the signal or exit that Stop() asked for.
-    if (result < 0 && !stopping_) return ErrnoError(-result, "serving the mount point " + config_.mountpoint);
+    if (result < 0 && !stopping_)
+      return ErrnoError(-result, "serving the mount point " + config_.mountpoint);
     return {};
   }
 
@@ -168,10 +176,13 @@ class Mount final : public FuseMount {
 
   // Lazily, so that it works while somebody has a file open.
   void Detach() {
-    if (::umount2(config_.mountpoint.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0 || ::geteuid() == 0) return;
+    if (::umount2(config_.mountpoint.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0 ||
+        ::geteuid() == 0)
+      return;
     const pid_t pid = ::fork();
     if (pid == 0) {
-      ::execlp("fusermount3", "fusermount3", "-u", "-z", "-q", "--", config_.mountpoint.c_str(), nullptr);
+      ::execlp("fusermount3", "fusermount3", "-u", "-z", "-q", "--", config_.mountpoint.c_str(),
+               nullptr);
       ::_exit(127);
     }
     if (pid > 0) ::waitpid(pid, nullptr, 0);
@@ -179,15 +190,16 @@ class Mount final : public FuseMount {
 
   void BecomeReady(const std::function<void()>& on_ready) {
     struct stat info {};
-    if (::stat(config_.mountpoint.c_str(), &info) != 0) return;  // stopped before anybody could use it
+    if (::stat(config_.mountpoint.c_str(), &info) != 0)
+      return;  // stopped before anybody could use it
     if (::geteuid() == 0) RaiseReadAhead(info.st_dev);
     if (on_ready) on_ready();
   }
 
   // The kernel's default of 128 KiB costs two thirds of a sequential reader's speed.
   void RaiseReadAhead(dev_t device) const {
-    const std::string path = "/sys/class/bdi/" + std::to_string(major(device)) + ":" + std::to_string(minor(device)) +
-                             "/read_ahead_kb";
+    const std::string path = "/sys/class/bdi/" + std::to_string(major(device)) + ":" +
+                             std::to_string(minor(device)) + "/read_ahead_kb";
     const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
     if (!fd.valid()) return;
     const std::string text = std::to_string(config_.read_ahead_bytes / 1024);
@@ -206,7 +218,8 @@ class Mount final : public FuseMount {
 
 }  // namespace
 
-Result<std::unique_ptr<FuseMount>> FuseMount::Mount(const FuseConfig& config, FileSystem& file_system) {
+Result<std::unique_ptr<FuseMount>> FuseMount::Mount(const FuseConfig& config,
+                                                    FileSystem& file_system) {
   auto mount = std::make_unique<quayfs::Mount>(config, file_system);
   QUAY_TRY(mount->Start());
   return std::unique_ptr<FuseMount>(std::move(mount));

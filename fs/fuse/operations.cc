@@ -22,7 +22,9 @@ namespace {
 constexpr unsigned kRenameNoReplace = 1;  // RENAME_NOREPLACE
 constexpr unsigned kRenameExchange = 2;   // RENAME_EXCHANGE
 
-Service& ServiceOf(fuse_req_t request) { return *static_cast<Service*>(fuse_req_userdata(request)); }
+Service& ServiceOf(fuse_req_t request) {
+  return *static_cast<Service*>(fuse_req_userdata(request));
+}
 FileSystem& FileSystemOf(fuse_req_t request) { return ServiceOf(request).file_system(); }
 
 OpContext ContextOf(fuse_req_t request) {
@@ -145,12 +147,16 @@ void LogFailure(const char* operation, Ino ino, const Error& error) {
   static std::atomic<int64_t> window{0};
   static std::atomic<int> lines{0};
   constexpr int kLinesPerSecond = 10;
-  const int64_t second =
-      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  const int64_t second = std::chrono::duration_cast<std::chrono::seconds>(
+                             std::chrono::steady_clock::now().time_since_epoch())
+                             .count();
   if (window.exchange(second) != second) lines = 0;
   if (lines.fetch_add(1) >= kLinesPerSecond) return;
   Log(LogLevel::kError, "operation.failed",
-      {{"op", operation}, {"inode", ino}, {"error", error.ToString()}, {"advice", AdviceFor(error.code())}});
+      {{"op", operation},
+       {"inode", ino},
+       {"error", error.ToString()},
+       {"advice", AdviceFor(error.code())}});
 }
 
 void ReplyError(fuse_req_t request, const char* operation, Ino ino, const Error& error) {
@@ -162,8 +168,9 @@ void OnInterrupt(fuse_req_t request, void* data) {
   ServiceOf(request).interrupts().Interrupt(reinterpret_cast<uintptr_t>(data));
 }
 
-// Runs `call` here if it needs no network, else on a thread that may wait; then `reply` with its value, or the error.
-// `call` has to own everything it uses: the request's buffers are gone when it runs for the second time.
+// Runs `call` here if it needs no network, else on a thread that may wait; then `reply` with its
+// value, or the error. `call` has to own everything it uses: the request's buffers are gone when it
+// runs for the second time.
 template <typename Call, typename Reply>
 void Serve(fuse_req_t request, const char* operation, Ino ino, Call call, Reply reply) {
   OpContext context = ContextOf(request);
@@ -178,7 +185,8 @@ void Serve(fuse_req_t request, const char* operation, Ino ino, Call call, Reply 
     Service& service = ServiceOf(request);
     std::stop_source stop;
     const uint64_t id = service.interrupts().Add(stop);
-    fuse_req_interrupt_func(request, OnInterrupt, reinterpret_cast<void*>(static_cast<uintptr_t>(id)));
+    fuse_req_interrupt_func(request, OnInterrupt,
+                            reinterpret_cast<void*>(static_cast<uintptr_t>(id)));
     context.may_block = true;
     context.call.cancel = stop.get_token();
     auto again = call(context);
@@ -191,7 +199,8 @@ void Serve(fuse_req_t request, const char* operation, Ino ino, Call call, Reply 
 
 void ReplyNothing(fuse_req_t request, const Status& /*status*/) { fuse_reply_err(request, 0); }
 
-// The kernel forgets to take what it asked for when its process has gone: the reference it would have held is given back.
+// The kernel forgets to take what it asked for when its process has gone: the reference it would
+// have held is given back.
 void ReplyEntry(fuse_req_t request, const Result<Entry>& entry) {
   FileSystem& file_system = FileSystemOf(request);
   if (entry->ino == 0 && entry->entry_valid == Duration{0}) {
@@ -214,7 +223,8 @@ void GiveBack(FileSystem& file_system, OpenFile* file) {
   }
 }
 
-// --- names -----------------------------------------------------------------------------------------------------------
+// --- names
+// -----------------------------------------------------------------------------------------------------------
 
 void OnLookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
   FileSystem& file_system = FileSystemOf(request);
@@ -232,7 +242,8 @@ void OnForget(fuse_req_t request, fuse_ino_t ino, uint64_t lookups) {
 }
 
 void OnForgetMulti(fuse_req_t request, size_t count, fuse_forget_data* forgets) {
-  for (size_t i = 0; i < count; ++i) FileSystemOf(request).Forget(forgets[i].ino, forgets[i].nlookup);
+  for (size_t i = 0; i < count; ++i)
+    FileSystemOf(request).Forget(forgets[i].ino, forgets[i].nlookup);
   fuse_reply_none(request);
 }
 
@@ -260,7 +271,8 @@ void OnSymlink(fuse_req_t request, const char* target, fuse_ino_t parent, const 
   FileSystem& file_system = FileSystemOf(request);
   Serve(
       request, "symlink", parent,
-      [&file_system, parent, name = std::string(name), target = std::string(target)](const OpContext& context) {
+      [&file_system, parent, name = std::string(name),
+       target = std::string(target)](const OpContext& context) {
         return file_system.MakeSymlink(context, parent, name, target);
       },
       ReplyEntry);
@@ -286,8 +298,8 @@ void OnRmdir(fuse_req_t request, fuse_ino_t parent, const char* name) {
       ReplyNothing);
 }
 
-void OnRename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t new_parent, const char* new_name,
-              unsigned flags) {
+void OnRename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t new_parent,
+              const char* new_name, unsigned flags) {
   if ((flags & ~(kRenameNoReplace | kRenameExchange)) != 0) {
     fuse_reply_err(request, EINVAL);
     return;
@@ -315,16 +327,21 @@ void OnReadlink(fuse_req_t request, fuse_ino_t ino) {
   Serve(
       request, "readlink", ino,
       [&file_system, ino](const OpContext& context) { return file_system.ReadLink(context, ino); },
-      [](fuse_req_t to, const Result<std::string>& target) { fuse_reply_readlink(to, target->c_str()); });
+      [](fuse_req_t to, const Result<std::string>& target) {
+        fuse_reply_readlink(to, target->c_str());
+      });
 }
 
-// --- attributes ------------------------------------------------------------------------------------------------------
+// --- attributes
+// ------------------------------------------------------------------------------------------------------
 
 void OnGetattr(fuse_req_t request, fuse_ino_t ino, fuse_file_info* /*info*/) {
   FileSystem& file_system = FileSystemOf(request);
   Serve(
       request, "getattr", ino,
-      [&file_system, ino](const OpContext& context) { return file_system.GetAttributes(context, ino); },
+      [&file_system, ino](const OpContext& context) {
+        return file_system.GetAttributes(context, ino);
+      },
       ReplyAttributes);
 }
 
@@ -347,11 +364,13 @@ AttributeChange ToChange(const struct stat& wanted, int to_set) {
   return change;
 }
 
-void OnSetattr(fuse_req_t request, fuse_ino_t ino, struct stat* wanted, int to_set, fuse_file_info* info) {
+void OnSetattr(fuse_req_t request, fuse_ino_t ino, struct stat* wanted, int to_set,
+               fuse_file_info* info) {
   FileSystem& file_system = FileSystemOf(request);
   Serve(
       request, "setattr", ino,
-      [&file_system, ino, change = ToChange(*wanted, to_set), file = FileOf(info)](const OpContext& context) {
+      [&file_system, ino, change = ToChange(*wanted, to_set),
+       file = FileOf(info)](const OpContext& context) {
         return file_system.SetAttributes(context, ino, change, file);
       },
       ReplyAttributes);
@@ -360,7 +379,8 @@ void OnSetattr(fuse_req_t request, fuse_ino_t ino, struct stat* wanted, int to_s
 void OnStatfs(fuse_req_t request, fuse_ino_t /*ino*/) {
   FileSystem& file_system = FileSystemOf(request);
   Serve(
-      request, "statfs", kRootIno, [&file_system](const OpContext& context) { return file_system.StatFs(context); },
+      request, "statfs", kRootIno,
+      [&file_system](const OpContext& context) { return file_system.StatFs(context); },
       [](fuse_req_t to, const Result<FileSystemStats>& stats) {
         constexpr uint64_t kBlock = 4096;
         struct statvfs out {};
@@ -374,7 +394,8 @@ void OnStatfs(fuse_req_t request, fuse_ino_t /*ino*/) {
       });
 }
 
-// --- files -----------------------------------------------------------------------------------------------------------
+// --- files
+// -----------------------------------------------------------------------------------------------------------
 
 void OnOpen(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
   FileSystem& file_system = FileSystemOf(request);
@@ -390,11 +411,13 @@ void OnOpen(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
       });
 }
 
-void OnCreate(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, fuse_file_info* info) {
+void OnCreate(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode,
+              fuse_file_info* info) {
   FileSystem& file_system = FileSystemOf(request);
   Serve(
       request, "create", parent,
-      [&file_system, parent, name = std::string(name), mode, flags = info->flags](const OpContext& context) {
+      [&file_system, parent, name = std::string(name), mode,
+       flags = info->flags](const OpContext& context) {
         return file_system.Create(context, parent, name, mode, flags);
       },
       [&file_system, info = *info](fuse_req_t to, const Result<Created>& created) mutable {
@@ -414,7 +437,8 @@ struct ReadBytes {
 
 void OnRead(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, fuse_file_info* info) {
   FileSystem& file_system = FileSystemOf(request);
-  // Each worker keeps one buffer; a read that has to wait takes it along and the worker makes another.
+  // Each worker keeps one buffer; a read that has to wait takes it along and the worker makes
+  // another.
   thread_local std::shared_ptr<std::vector<std::byte>> worker_buffer;
   if (worker_buffer == nullptr || worker_buffer.use_count() > 1) {
     worker_buffer = std::make_shared<std::vector<std::byte>>();
@@ -425,7 +449,8 @@ void OnRead(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, fuse_
       [&file_system, file = FileOf(info), size, offset,
        buffer = worker_buffer](const OpContext& context) -> Result<ReadBytes> {
         QUAY_ASSIGN(const size_t read,
-                    file_system.Read(context, *file, static_cast<uint64_t>(offset), std::span(buffer->data(), size)));
+                    file_system.Read(context, *file, static_cast<uint64_t>(offset),
+                                     std::span(buffer->data(), size)));
         return ReadBytes{buffer, read};
       },
       [](fuse_req_t to, const Result<ReadBytes>& read) {
@@ -433,13 +458,17 @@ void OnRead(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, fuse_
       });
 }
 
-void OnWrite(fuse_req_t request, fuse_ino_t ino, const char* data, size_t size, off_t offset, fuse_file_info* info) {
+void OnWrite(fuse_req_t request, fuse_ino_t ino, const char* data, size_t size, off_t offset,
+             fuse_file_info* info) {
   FileSystem& file_system = FileSystemOf(request);
   OpContext context = ContextOf(request);
   context.may_block = false;
   const auto bytes = std::as_bytes(std::span(data, size));
-  const auto reply = [](fuse_req_t to, const Result<size_t>& written) { fuse_reply_write(to, *written); };
-  const auto written = file_system.Write(context, *FileOf(info), static_cast<uint64_t>(offset), bytes);
+  const auto reply = [](fuse_req_t to, const Result<size_t>& written) {
+    fuse_reply_write(to, *written);
+  };
+  const auto written =
+      file_system.Write(context, *FileOf(info), static_cast<uint64_t>(offset), bytes);
   if (!written.Is(Code::kWouldBlock)) {
     if (written.ok()) return reply(request, written);
     return ReplyError(request, "write", ino, written.error());
@@ -458,7 +487,9 @@ void OnFlush(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
   FileSystem& file_system = FileSystemOf(request);
   Serve(
       request, "flush", ino,
-      [&file_system, file = FileOf(info)](const OpContext& context) { return file_system.Flush(context, *file); },
+      [&file_system, file = FileOf(info)](const OpContext& context) {
+        return file_system.Flush(context, *file);
+      },
       ReplyNothing);
 }
 
@@ -466,7 +497,9 @@ void OnFsync(fuse_req_t request, fuse_ino_t ino, int /*datasync*/, fuse_file_inf
   FileSystem& file_system = FileSystemOf(request);
   Serve(
       request, "fsync", ino,
-      [&file_system, file = FileOf(info)](const OpContext& context) { return file_system.Fsync(context, *file); },
+      [&file_system, file = FileOf(info)](const OpContext& context) {
+        return file_system.Fsync(context, *file);
+      },
       ReplyNothing);
 }
 
@@ -474,12 +507,15 @@ void OnRelease(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
   FileSystem& file_system = FileSystemOf(request);
   Serve(
       request, "release", ino,
-      [&file_system, file = FileOf(info)](const OpContext& context) { return file_system.Release(context, file); },
+      [&file_system, file = FileOf(info)](const OpContext& context) {
+        return file_system.Release(context, file);
+      },
       ReplyNothing);
 }
 
 // Space is not reserved in a bucket; what can be promised is the size.
-void OnFallocate(fuse_req_t request, fuse_ino_t ino, int mode, off_t offset, off_t length, fuse_file_info* info) {
+void OnFallocate(fuse_req_t request, fuse_ino_t ino, int mode, off_t offset, off_t length,
+                 fuse_file_info* info) {
   if (mode != 0) {
     fuse_reply_err(request, EOPNOTSUPP);
     return;
@@ -487,8 +523,8 @@ void OnFallocate(fuse_req_t request, fuse_ino_t ino, int mode, off_t offset, off
   FileSystem& file_system = FileSystemOf(request);
   Serve(
       request, "fallocate", ino,
-      [&file_system, ino, file = FileOf(info), end = static_cast<uint64_t>(offset + length)](
-          const OpContext& context) -> Status {
+      [&file_system, ino, file = FileOf(info),
+       end = static_cast<uint64_t>(offset + length)](const OpContext& context) -> Status {
         QUAY_ASSIGN(const Entry now, file_system.GetAttributes(context, ino));
         if (now.attributes.size >= end) return {};
         AttributeChange grow;
@@ -499,7 +535,8 @@ void OnFallocate(fuse_req_t request, fuse_ino_t ino, int mode, off_t offset, off
       ReplyNothing);
 }
 
-// --- directories -----------------------------------------------------------------------------------------------------
+// --- directories
+// -----------------------------------------------------------------------------------------------------
 
 void OnOpendir(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
   FileSystem& file_system = FileSystemOf(request);
@@ -515,7 +552,8 @@ void OnOpendir(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
 // Entries as the kernel wants them, until `limit` bytes are full.
 class DirectoryBuffer {
  public:
-  DirectoryBuffer(fuse_req_t request, size_t limit, bool plus) : request_(request), limit_(limit), plus_(plus) {}
+  DirectoryBuffer(fuse_req_t request, size_t limit, bool plus)
+      : request_(request), limit_(limit), plus_(plus) {}
 
   bool Add(const DirectoryEntry& entry, uint64_t next_offset) {
     const size_t at = bytes_.size();
@@ -529,8 +567,9 @@ class DirectoryBuffer {
     }
     const auto add = [&](char* out, size_t room) {
       const auto offset = static_cast<off_t>(next_offset);
-      return plus_ ? fuse_add_direntry_plus(request_, out, room, entry.name.c_str(), &param, offset)
-                   : fuse_add_direntry(request_, out, room, entry.name.c_str(), &param.attr, offset);
+      return plus_
+                 ? fuse_add_direntry_plus(request_, out, room, entry.name.c_str(), &param, offset)
+                 : fuse_add_direntry(request_, out, room, entry.name.c_str(), &param.attr, offset);
     };
     const size_t needed = add(nullptr, 0);
     if (at + needed > limit_) return false;
@@ -547,16 +586,18 @@ class DirectoryBuffer {
   std::vector<char> bytes_;
 };
 
-void ReadDirectory(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, fuse_file_info* info, bool plus) {
+void ReadDirectory(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
+                   fuse_file_info* info, bool plus) {
   FileSystem& file_system = FileSystemOf(request);
   Serve(
       request, "readdir", ino,
-      [&file_system, request, size, offset, directory = DirectoryOf(info), plus](
-          const OpContext& context) -> Result<std::vector<char>> {
+      [&file_system, request, size, offset, directory = DirectoryOf(info),
+       plus](const OpContext& context) -> Result<std::vector<char>> {
         DirectoryBuffer buffer(request, size, plus);
-        QUAY_TRY(file_system.ReadDir(
-            context, *directory, static_cast<uint64_t>(offset), plus,
-            [&buffer](const DirectoryEntry& entry, uint64_t next) { return buffer.Add(entry, next); }));
+        QUAY_TRY(file_system.ReadDir(context, *directory, static_cast<uint64_t>(offset), plus,
+                                     [&buffer](const DirectoryEntry& entry, uint64_t next) {
+                                       return buffer.Add(entry, next);
+                                     }));
         return buffer.bytes();
       },
       [](fuse_req_t to, const Result<std::vector<char>>& bytes) {
@@ -564,11 +605,13 @@ void ReadDirectory(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset
       });
 }
 
-void OnReaddir(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, fuse_file_info* info) {
+void OnReaddir(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
+               fuse_file_info* info) {
   ReadDirectory(request, ino, size, offset, info, /*plus=*/false);
 }
 
-void OnReaddirplus(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, fuse_file_info* info) {
+void OnReaddirplus(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
+                   fuse_file_info* info) {
   ReadDirectory(request, ino, size, offset, info, /*plus=*/true);
 }
 

@@ -20,7 +20,9 @@ namespace quayfs::fuse_operations {
 class Service {
  public:
   Service(FileSystem& file_system, size_t waiters, Duration interrupt_grace)
-      : file_system_(file_system), interrupts_(interrupt_grace), pool_(std::make_unique<ThreadPool>("quay-wait", waiters)) {}
+      : file_system_(file_system),
+        interrupts_(interrupt_grace),
+        pool_(std::make_unique<ThreadPool>("quay-wait", waiters)) {}
 
   FileSystem& file_system() { return file_system_; }
   Interrupts& interrupts() { return interrupts_; }
