@@ -70,27 +70,22 @@ inline std::string FactoryName(const testing::TestParamInfo<StoreFactory>& facto
 /// `size` bytes that are the same for the same seed and compress badly.
 std::string Pattern(uint64_t size, uint32_t seed);
 
-#define EXPECT_OK(expression)                                        \
-  do {                                                               \
-    const auto& quay_status = (expression);                          \
-    EXPECT_TRUE(quay_status.ok()) << quay_status.error().ToString(); \
-  } while (false)
+template <typename T>
+testing::AssertionResult IsOk(const Result<T>& result) {
+  if (result.ok()) return testing::AssertionSuccess();
+  return testing::AssertionFailure() << result.error().ToString();
+}
 
-#define ASSERT_OK(expression)                                        \
-  do {                                                               \
-    const auto& quay_status = (expression);                          \
-    ASSERT_TRUE(quay_status.ok()) << quay_status.error().ToString(); \
-  } while (false)
+template <typename T>
+testing::AssertionResult HasCode(Code code, const Result<T>& result) {
+  if (result.ok()) return testing::AssertionFailure() << "it succeeded";
+  if (result.Is(code)) return testing::AssertionSuccess();
+  return testing::AssertionFailure()
+         << "not " << CodeName(code) << " but " << result.error().ToString();
+}
 
-#define EXPECT_CODE(expected, expression)                         \
-  do {                                                            \
-    const auto& quay_status = (expression);                       \
-    if (quay_status.ok()) {                                       \
-      ADD_FAILURE() << #expression << " succeeded";               \
-    } else {                                                      \
-      EXPECT_EQ(CodeName(expected), CodeName(quay_status.code())) \
-          << quay_status.error().ToString();                      \
-    }                                                             \
-  } while (false)
+#define EXPECT_OK(expression) EXPECT_TRUE(IsOk(expression))
+#define ASSERT_OK(expression) ASSERT_TRUE(IsOk(expression))
+#define EXPECT_CODE(code, expression) EXPECT_TRUE(HasCode(code, expression))
 
 }  // namespace quayfs::conformance
