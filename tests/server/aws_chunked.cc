@@ -145,7 +145,11 @@ class AwsChunkedReader final : public PayloadReader {
         return S3Error(403, "SignatureDoesNotMatch", "the signature of the trailers is wrong");
       }
     }
-    if (used_ != have_ || body_.remaining() > 0) return Incomplete("data behind the last chunk");
+    // The outer framing must end here as well.
+    char rest = 0;
+    const Result<size_t> behind = body_.Read({&rest, 1});
+    if (!behind) return S3Error::ConnectionLost();
+    if (used_ != have_ || *behind > 0) return Incomplete("data behind the last chunk");
     finished_ = true;
     return std::nullopt;
   }

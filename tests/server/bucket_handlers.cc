@@ -11,6 +11,8 @@ namespace quayfs::testserver {
 namespace {
 
 constexpr uint64_t kConfigurationMax = 64 << 10;
+constexpr char kGranteeAttributes[] =
+    "xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"CanonicalUser\"";
 
 bool IsBucketName(const std::string& name) {
   const auto alphanumeric = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
@@ -102,7 +104,10 @@ Outcome<Reply> S3Service::GetAcl(S3Request& request) {
   XmlWriter xml("AccessControlPolicy");
   xml.Open("Owner").Element("ID", "owner").Element("DisplayName", "owner").Close();
   xml.Open("AccessControlList").Open("Grant");
-  xml.Open("Grantee").Element("ID", "owner").Element("DisplayName", "owner").Close();
+  xml.Open("Grantee", kGranteeAttributes)
+      .Element("ID", "owner")
+      .Element("DisplayName", "owner")
+      .Close();
   xml.Element("Permission", "FULL_CONTROL");
   return XmlReply(xml.Finish());
 }

@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -37,26 +38,36 @@ class HttpConnection {
   size_t end_ = 0;
 };
 
-/// The body of one request, as framed by Content-Length.
+/// The body of one request, as framed by Content-Length or Transfer-Encoding: chunked.
 class RequestBody {
  public:
   RequestBody(HttpConnection& connection, const RequestHead& head);
 
+  /// What Content-Length says, else 0.
   uint64_t length() const { return length_; }
-  uint64_t remaining() const { return length_ - done_; }
+  bool at_end() const { return chunked_ ? chunks_ended_ : done_ == length_; }
   uint64_t received() const { return done_; }
   /// True while the client waits for a 100 that was not sent.
   bool awaits_continue() const { return awaits_continue_; }
   /// The next bytes; 0 at the end of the body. Sends the 100 that the client waits for.
-  /// kUnavailable if the client went away.
+  /// kUnavailable if the client went away, kInvalidArgument if the framing is broken.
   Result<size_t> Read(std::span<char> out);
   /// Reads and drops up to `count` bytes.
   Status Skip(uint64_t count);
+  /// Reads and drops the rest.
+  Status SkipAll() { return Skip(UINT64_MAX); }
 
  private:
+  Result<std::string> ReadLine();
+  Status NextChunk();
+
   HttpConnection& connection_;
   const uint64_t length_;
+  const bool chunked_;
   uint64_t done_ = 0;
+  uint64_t chunk_left_ = 0;  // of a chunked body
+  bool first_chunk_ = true;
+  bool chunks_ended_ = false;
   bool awaits_continue_;
 };
 

@@ -50,8 +50,10 @@ Problem CheckKey(const std::string& key) {
 
 /// A body must be announced with its length.
 Problem CheckFraming(const RequestHead& head) {
+  // As S3: a chunked transfer is for aws-chunked bodies, which say how long they are.
+  if (head.chunked && head.headers.Has("x-amz-decoded-content-length")) return std::nullopt;
   if (head.chunked) {
-    return S3Error(411, "MissingContentLength", "chunked bodies are refused");
+    return S3Error(411, "MissingContentLength", "a body of unknown length is refused");
   }
   if ((head.method == "PUT" || head.method == "POST") && !head.content_length) {
     return S3Error(411, "MissingContentLength", "Content-Length is missing");

@@ -116,7 +116,7 @@ class Exchange {
       return After::kReset;
     }
     if (Is(FaultKind::kBlackHole)) {
-      Ignore(body_.Skip(body_.remaining()));  // the same
+      Ignore(body_.SkipAll());  // the same
       FinishRecord(0, 0);
       WaitForEnd();
       return After::kDrop;
@@ -178,13 +178,13 @@ class Exchange {
   }
 
   After SendReply(Reply reply) {
-    bool keep_alive = head_.keep_alive && !reply.close && !head_.chunked;
-    if (body_.remaining() > 0) {
+    bool keep_alive = head_.keep_alive && !reply.close;
+    if (!body_.at_end()) {
       // A client that waits for a 100 gets its answer now and must not send the body; any other one
       // may be unable to read before it has written everything.
       if (body_.awaits_continue()) {
         keep_alive = false;
-      } else if (!body_.Skip(body_.remaining())) {
+      } else if (!body_.SkipAll()) {
         FinishRecord(0, 0);
         return After::kDrop;
       }
@@ -234,7 +234,7 @@ After ServeControl(ServerCore& core, HttpConnection& connection, const RequestHe
   RequestBody body(connection, head);
   std::string text;
   char buffer[4096];
-  while (body.remaining() > 0) {
+  while (!body.at_end()) {
     const Result<size_t> count = body.Read(buffer);
     if (!count) return After::kDrop;
     text.append(buffer, *count);

@@ -45,9 +45,11 @@ XmlWriter::XmlWriter(std::string_view root, std::string_view xmlns) {
   open_.emplace_back(root);
 }
 
-XmlWriter& XmlWriter::Open(std::string_view name) {
+XmlWriter& XmlWriter::Open(std::string_view name, std::string_view attributes) {
   text_ += "<";
   text_ += name;
+  if (!attributes.empty()) text_ += " ";
+  text_ += attributes;
   text_ += ">";
   open_.emplace_back(name);
   return *this;

@@ -22,7 +22,8 @@ class XmlWriter {
  public:
   /// Opens the root element; `xmlns` may be "".
   explicit XmlWriter(std::string_view root, std::string_view xmlns = kS3Namespace);
-  XmlWriter& Open(std::string_view name);
+  /// `attributes` is XML already.
+  XmlWriter& Open(std::string_view name, std::string_view attributes = "");
   XmlWriter& Close();
   XmlWriter& Element(std::string_view name, std::string_view text);
   XmlWriter& Element(std::string_view name, uint64_t value);
