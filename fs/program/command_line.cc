@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "fs/program/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/text.h"
+#include "fs/program/commands.h"
+#include "fs/program/exit_status.h"
+#include "fs/program/launch.h"
+
+namespace quayfs::program {
+namespace {
+
+constexpr const char* kAbout =
+    "quayfs mounts a bucket of an object store as a file system.\n"
+    "\n"
+    "A mount is described by a TOML file, given by path or by name: 'nightly' is "
+    "/etc/quayfs/nightly.toml\n"
+    "(or ~/.config/quayfs/nightly.toml).";
+
+constexpr const char* kFooter =
+    "Exit status: 0 done; 1 it could not be done; 2 the command line or the mount config is "
+    "wrong.\n"
+    "quayfs check: 0 all well; 1 with warnings; 2 something does not work.\n"
+    "\n"
+    "quayfs config options lists every key of a mount config. Manual: quayfs(1), quayfs.toml(5), "
+    "quayfs-semantics(7).";
+
+constexpr const char* kOptionsHelp =
+    "Options that override the mount config, separated by commas, as in fstab: ro, allow_other, "
+    "uid=, gid=, umask=, any key "
+    "such as cache.size=5GiB. Secrets are refused here";
+
+// What the command line says; each command fills in its own.
+struct Line {
+  MountRequest mount;
+  UnmountRequest unmount;
+  std::string sync_path;
+  std::string status_mount_point;
+  bool status_json = false;
+  CheckRequest check;
+  std::string config;
+  std::vector<std::string> config_options;
+  std::string provider;
+};
+
+/// The command that was chosen, to be run once the line has been read.
+using Chosen = std::function<int()>;
+
+void AddOptions(CLI::App* command, std::vector<std::string>* options) {
+  command->add_option("-o,--options", *options, kOptionsHelp)->allow_extra_args(false);
+}
+
+void AddMount(CLI::App& app, Line& line, Chosen* chosen) {
+  CLI::App* const command = app.add_subcommand("mount", "Mount; returns when the mount is usable");
+  command->add_option("CONFIG", line.mount.config, "A mount config, by path or name")->required();
+  command->add_option("MOUNT_POINT", line.mount.mount_point, "An existing directory")->required();
+  AddOptions(command, &line.mount.options);
+  command->add_flag("-f,--foreground", line.mount.foreground,
+                    "Stay in the foreground; the log goes to standard error");
+  command->add_option("--log-file", line.mount.log_file,
+                      "Append the log to this file instead of the journal (syslog)");
+  command->callback([&line, chosen] { *chosen = [&line] { return RunMount(line.mount); }; });
+}
+
+void AddUnmount(CLI::App& app, Line& line, Chosen* chosen) {
+  CLI::App* const command =
+      app.add_subcommand("umount", "Unmount; returns when everything is in the bucket")
+          ->alias("unmount");
+  command->add_option("MOUNT_POINT", line.unmount.mount_point)->required();
+  command->add_flag("--force", line.unmount.force,
+                    "Unmount although something cannot be brought to the bucket");
+  command->callback([&line, chosen] { *chosen = [&line] { return RunUnmount(line.unmount); }; });
+}
+
+void AddSync(CLI::App& app, Line& line, Chosen* chosen) {
+  CLI::App* const command = app.add_subcommand("sync", "Return when everything is in the bucket");
+  command->add_option("PATH", line.sync_path, "A mount point or anything in it")->required();
+  command->callback([&line, chosen] { *chosen = [&line] { return RunSync(line.sync_path); }; });
+}
+
+void AddStatus(CLI::App& app, Line& line, Chosen* chosen) {
+  CLI::App* const command = app.add_subcommand("status", "What a mount, or every mount, is doing");
+  command->add_option("MOUNT_POINT", line.status_mount_point,
+                      "A mount point or anything in it; all mounts without it");
+  command->add_flag("--json", line.status_json, "For programs");
+  command->callback([&line, chosen] {
+    *chosen = [&line] { return RunStatus(line.status_mount_point, line.status_json); };
+  });
+}
+
+void AddCheck(CLI::App& app, Line& line, Chosen* chosen) {
+  CLI::App* const command = app.add_subcommand("check",
+                                               "Try everything that a mount needs of the bucket, "
+                                               "and say what to change; cleans up after itself");
+  command->add_option("CONFIG", line.check.config, "A mount config, by path or name")->required();
+  AddOptions(command, &line.check.options);
+  command->add_flag("--json", line.check.json, "For programs");
+  command->callback([&line, chosen] { *chosen = [&line] { return RunCheck(line.check); }; });
+}
+
+void AddConfig(CLI::App& app, Line& line, Chosen* chosen) {
+  CLI::App* const command = app.add_subcommand("config", "Look at mount configs");
+  command->require_subcommand(1);
+  CLI::App* const check =
+      command->add_subcommand("check", "Check a mount config without asking the store");
+  check->add_option("CONFIG", line.config, "A mount config, by path or name")->required();
+  AddOptions(check, &line.config_options);
+  check->callback([&line, chosen] {
+    *chosen = [&line] { return RunConfigCheck(line.config, line.config_options); };
+  });
+  CLI::App* const show =
+      command->add_subcommand("show", "The config in effect, defaults included, secrets masked");
+  show->add_option("CONFIG", line.config, "A mount config, by path or name")->required();
+  AddOptions(show, &line.config_options);
+  show->callback([&line, chosen] {
+    *chosen = [&line] { return RunConfigShow(line.config, line.config_options); };
+  });
+  command->add_subcommand("options", "Every key with its meaning and default")->callback([chosen] {
+    *chosen = RunConfigOptions;
+  });
+}
+
+void AddProviders(CLI::App& app, Line& line, Chosen* chosen) {
+  CLI::App* const command = app.add_subcommand(
+      "providers", "The services that are known, their regions and storage classes");
+  command->add_option("NAME", line.provider, "One of them");
+  command->callback([&line, chosen] { *chosen = [&line] { return RunProviders(line.provider); }; });
+}
+
+/// One line: what is wrong, and where to read more.
+int RefuseLine(const CLI::Error& error, const CLI::App& app) {
+  std::string message = error.what();
+  if (const size_t end = message.find('\n'); end != std::string::npos) message.resize(end);
+  PrintError(message + "; see: " + app.get_name() + " --help");
+  return kExitUsage;
+}
+
+}  // namespace
+
+int RunProgram(int argc, char** argv) {
+  CLI::App app(kAbout, "quayfs");
+  app.footer(kFooter);
+  app.set_version_flag("--version,-V", "quayfs " QUAYFS_VERSION);
+  app.require_subcommand(1);
+  Line line;
+  Chosen chosen;
+  AddMount(app, line, &chosen);
+  AddUnmount(app, line, &chosen);
+  AddSync(app, line, &chosen);
+  AddStatus(app, line, &chosen);
+  AddCheck(app, line, &chosen);
+  AddConfig(app, line, &chosen);
+  AddProviders(app, line, &chosen);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {
+    return app.exit(success);  // help or version
+  } catch (const CLI::Error& error) {
+    return RefuseLine(error, app);
+  }
+  return chosen();
+}
+
+}  // namespace quayfs::program

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the program does, one function per command. Each prints to standard output and error and
+// returns the exit status (exit_status.h). None throws.
+
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace quayfs::program {
+
+struct MountRequest {
+  std::string config;  // path or name
+  std::string mount_point;
+  std::vector<std::string> options;  // each as given to one -o
+  bool foreground = false;
+  std::string log_file;
+};
+int RunMount(const MountRequest& request);
+
+struct UnmountRequest {
+  std::string mount_point;
+  bool force = false;  // although the bucket lacks something
+};
+int RunUnmount(const UnmountRequest& request);
+
+/// Returns when everything below `path` is in the bucket.
+int RunSync(const std::string& path);
+
+/// All mounts if `mount_point` is empty.
+int RunStatus(const std::string& mount_point, bool json);
+
+struct CheckRequest {
+  std::string config;
+  std::vector<std::string> options;
+  bool json = false;
+};
+int RunCheck(const CheckRequest& request);
+
+int RunConfigCheck(const std::string& config, const std::vector<std::string>& options);
+int RunConfigShow(const std::string& config, const std::vector<std::string>& options);
+int RunConfigOptions();
+
+/// All providers if `name` is empty.
+int RunProviders(const std::string& name);
+
+}  // namespace quayfs::program

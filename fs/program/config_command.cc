@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include <fmt/format.h>
+
+#include <string>
+#include <vector>
+
+#include "fs/program/commands.h"
+#include "fs/program/exit_status.h"
+#include "fs/program/launch.h"
+#include "fs/program/load.h"
+#include "fs/program/messages.h"
+#include "mount-configs/render.h"
+#include "providers/open.h"
+#include "providers/profiles.h"
+
+namespace quayfs::program {
+namespace {
+
+std::string_view YesNo(Support support) {
+  switch (support) {
+    case Support::kYes:
+      return "yes";
+    case Support::kNo:
+      return "no";
+    case Support::kProbe:
+      break;
+  }
+  return "depends; quayfs check finds out";
+}
+
+void PrintProvider(const Profile& profile) {
+  const auto row = [](std::string_view name, std::string_view value) {
+    if (!value.empty()) fmt::print("  {:<22} {}\n", name, value);
+  };
+  fmt::print("{} ({})\n", profile.id, profile.title);
+  std::string aliases;
+  for (const std::string_view alias : profile.aliases)
+    aliases += fmt::format("{}{}", aliases.empty() ? "" : ", ", alias);
+  row("also", aliases);
+  row("endpoint", profile.endpoint);
+  row("default region", profile.default_region);
+  for (const ProfileRegion& region : profile.regions)
+    row("region", fmt::format("{:<20} {}", region.id, region.name));
+  for (const ProfileStorageClass& storage : profile.storage_classes) {
+    row("storage class", fmt::format("{:<20} {}", storage.wire, storage.name));
+  }
+  if (profile.protocol == Protocol::kS3) row("conditional writes", YesNo(profile.put_if_absent));
+  row("to know", profile.quirks);
+}
+
+}  // namespace
+
+int RunConfigCheck(const std::string& config, const std::vector<std::string>& options) {
+  const auto loaded = LoadConfig(config, options, true);
+  if (!loaded) {
+    PrintError(loaded.error().message());
+    return kExitUsage;
+  }
+  PrintWarnings(*loaded);
+  // What depends on the vendor, such as its regions, is known only where the store is made; no
+  // request is sent.
+  const auto store = OpenStore(loaded->store);
+  if (!store) {
+    PrintError(ExplainStoreError(store.error(), *loaded));
+    return kExitUsage;
+  }
+  fmt::print("{}: ok\n", loaded->path);
+  return kExitOk;
+}
+
+int RunConfigShow(const std::string& config, const std::vector<std::string>& options) {
+  const auto loaded = LoadConfig(config, options, false);
+  if (!loaded) {
+    PrintError(loaded.error().message());
+    return kExitUsage;
+  }
+  PrintWarnings(*loaded);
+  fmt::print("{}", RenderEffectiveConfig(*loaded));
+  return kExitOk;
+}
+
+int RunConfigOptions() {
+  fmt::print("{}", DescribeOptions());
+  return kExitOk;
+}
+
+int RunProviders(const std::string& name) {
+  if (name.empty()) {
+    for (const Profile& profile : Profiles()) fmt::print("{:<16} {}\n", profile.id, profile.title);
+    fmt::print("\nquayfs providers NAME shows regions, storage classes and what to know.\n");
+    return kExitOk;
+  }
+  const auto profile = FindProfile(name);
+  if (!profile) {
+    PrintError(profile.error().message());
+    return kExitFailed;
+  }
+  PrintProvider(**profile);
+  return kExitOk;
+}
+
+}  // namespace quayfs::program

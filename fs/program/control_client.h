@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Asking a running daemon (control_protocol.h).
+
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "fs/program/control_server.h"
+#include "fs/program/mount_table.h"
+
+namespace quayfs::program {
+
+/// One connection, one command. Thread-compatible; blocks.
+class ControlClient {
+ public:
+  /// kNotFound: nobody listens there. kPermissionDenied: somebody else's.
+  static Result<ControlClient> Connect(const std::string& socket_path);
+  /// The socket of a mount, wherever its owner has it.
+  static Result<ControlClient> ConnectTo(const MountEntry& mount);
+
+  /// Of the daemon, by the kernel's word.
+  pid_t pid() const { return pid_; }
+
+  /// What `quayfs status --json` prints of one mount.
+  Result<nlohmann::json> AskStatus();
+  /// Returns when everything is in the bucket, or with the daemon's error.
+  Status AskSync(const std::function<void(const SyncProgress&)>& on_progress);
+
+ private:
+  ControlClient(UniqueFd fd, pid_t pid) : fd_(std::move(fd)), pid_(pid) {}
+  Result<nlohmann::json> Ask(const std::string& command,
+                             const std::function<void(const SyncProgress&)>& on_progress);
+
+  UniqueFd fd_;
+  pid_t pid_ = 0;
+};
+
+}  // namespace quayfs::program

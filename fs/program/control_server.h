@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The daemon's end of a control socket (control_protocol.h): answers `quayfs status`, `sync` and
+// `umount`.
+//
+// The socket has mode 0600 and lies in a directory of the same kind; besides, the kernel is asked
+// who is at the other end, and only root and the daemon's own user are served. Replies are made on
+// threads of its own: a sync that takes an hour does not keep `status` waiting. Thread-safe.
+
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "base/call.h"
+#include "base/result.h"
+
+namespace quayfs::program {
+
+struct SyncProgress {
+  uint64_t files = 0;
+  uint64_t bytes = 0;
+};
+
+/// What the daemon can be asked. Each may be called by several threads at once.
+struct ControlHandlers {
+  std::function<nlohmann::json()> status;
+  std::function<Status(const CallOptions& call)> sync;  // blocks
+  std::function<SyncProgress()> progress;               // never blocks
+};
+
+class ControlServer {
+ public:
+  virtual ~ControlServer() =
+      default;  // stops serving, cancels what is being served, removes the socket
+
+  /// Listens for the mount at `mount_point`. Replaces a socket that nobody listens at; kBusy if
+  /// somebody does.
+  static Result<std::unique_ptr<ControlServer>> Start(const std::string& mount_point,
+                                                      ControlHandlers handlers);
+};
+
+}  // namespace quayfs::program

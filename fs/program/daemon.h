@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A mount from its start to its end: opens what the config describes, mounts, serves, and leaves
+// only when everything is in the bucket (or cannot be brought there).
+//
+//   start     store, cache, file system, mount point: the first failure ends it, with one line
+//   serving   until umount(8), `quayfs umount`, SIGTERM or SIGINT
+//   leaving   on a signal: publish, unmount lazily; in any case: publish what is left, again and
+//   again while the store is
+//             merely away. A second signal ends the process at once and says what was lost.
+
+#pragma once
+
+#include <string>
+
+#include "fs/program/launch.h"
+#include "mount-configs/mount_config.h"
+
+namespace quayfs::program {
+
+/// Serves `config` at `mount_point` (resolved) and returns the exit status. REQUIRES: the process
+/// has no threads yet.
+int ServeMount(const MountConfig& config, const std::string& mount_point, Readiness& readiness);
+
+}  // namespace quayfs::program

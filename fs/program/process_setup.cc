@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "fs/program/process_setup.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <csignal>
+#include <string_view>
+
+#include "base/log.h"
+#include "base/unique_fd.h"
+
+namespace quayfs::program {
+namespace {
+
+int SyslogPriority(LogLevel level) {
+  switch (level) {
+    case LogLevel::kDebug:
+      return LOG_DEBUG;
+    case LogLevel::kInfo:
+      return LOG_INFO;
+    case LogLevel::kWarning:
+      return LOG_WARNING;
+    case LogLevel::kError:
+      break;
+  }
+  return LOG_ERR;
+}
+
+}  // namespace
+
+void ForbidCoreDumps() {
+  ::prctl(PR_SET_DUMPABLE, 0);
+  const rlimit none{0, 0};
+  ::setrlimit(RLIMIT_CORE, &none);
+}
+
+void RaiseFileLimit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0)
+    Log(LogLevel::kDebug, "program.file_limit_unchanged");
+}
+
+void BlockSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGHUP);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+Status SendStderrTo(const std::string& path) {
+  const UniqueFd file(
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file.valid()) return ErrnoError(errno, "open the log file " + path);
+  if (::dup2(file.get(), STDERR_FILENO) < 0)
+    return ErrnoError(errno, "write to the log file " + path);
+  return {};
+}
+
+Status LeaveTerminal(bool keep_stderr) {
+  if (::setsid() < 0) return ErrnoError(errno, "leave the terminal");
+  if (::chdir("/") != 0) return ErrnoError(errno, "change to /");
+  const UniqueFd nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (!nothing.valid()) return ErrnoError(errno, "open /dev/null");
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fd == STDERR_FILENO && keep_stderr) continue;
+    if (::dup2(nothing.get(), fd) < 0) return ErrnoError(errno, "leave the terminal");
+  }
+  return {};
+}
+
+void LogToSyslog() {
+  ::openlog("quayfs", LOG_PID, LOG_DAEMON);
+  SetLogSink([](LogLevel level, std::string_view line) {
+    // syslog has a time of its own.
+    const size_t blank = line.find(' ');
+    const std::string text(blank == std::string_view::npos ? line : line.substr(blank + 1));
+    ::syslog(SyslogPriority(level), "%s", text.c_str());
+  });
+}
+
+Status MakeDirectories(const std::string& path) {
+  for (size_t end = 1; end <= path.size(); ++end) {
+    if (end != path.size() && path[end] != '/') continue;
+    const std::string part = path.substr(0, end);
+    if (::mkdir(part.c_str(), 0700) == 0 || errno == EEXIST) continue;
+    const int error = errno;
+    struct stat facts {};
+    // A directory above may be closed to us, or on a read-only file system, and still be there.
+    if (::stat(part.c_str(), &facts) == 0 && S_ISDIR(facts.st_mode)) continue;
+    return ErrnoError(error, "make the directory " + part);
+  }
+  return {};
+}
+
+std::string HostName() {
+  std::array<char, HOST_NAME_MAX + 1> name{};
+  if (::gethostname(name.data(), name.size() - 1) != 0 || name[0] == '\0') return "localhost";
+  return name.data();
+}
+
+}  // namespace quayfs::program

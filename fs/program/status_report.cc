@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "fs/program/status_report.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "base/text.h"
+#include "fs/program/messages.h"
+
+namespace quayfs::program {
+namespace {
+
+using nlohmann::json;
+
+struct CapabilityRow {
+  std::string_view name;
+  bool Capabilities::*flag;
+};
+
+constexpr std::array kCapabilities = {
+    CapabilityRow{"put_if_absent", &Capabilities::put_if_absent},
+    CapabilityRow{"put_if_match", &Capabilities::put_if_match},
+    CapabilityRow{"complete_if_absent", &Capabilities::complete_if_absent},
+    CapabilityRow{"complete_if_match", &Capabilities::complete_if_match},
+    CapabilityRow{"delete_if_match", &Capabilities::delete_if_match},
+    CapabilityRow{"copy_if_absent", &Capabilities::copy_if_absent},
+    CapabilityRow{"multipart", &Capabilities::multipart},
+    CapabilityRow{"part_copy", &Capabilities::part_copy},
+    CapabilityRow{"copy", &Capabilities::copy},
+    CapabilityRow{"move", &Capabilities::move},
+    CapabilityRow{"batch_delete", &Capabilities::batch_delete},
+};
+
+json CapabilitiesJson(const Capabilities& capabilities) {
+  json object = json::object();
+  for (const CapabilityRow& row : kCapabilities)
+    object[std::string(row.name)] = capabilities.*row.flag;
+  return object;
+}
+
+uint64_t Number(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
+}
+
+std::string Text(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? OneLine(found->get<std::string>()) : "";
+}
+
+json Object(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_object() ? *found : json::object();
+}
+
+std::string Count(uint64_t count, std::string_view what) {
+  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+}
+
+}  // namespace
+
+json MakeStatus(const StatusFacts& facts, const MountConfig& config) {
+  const auto uptime =
+      std::chrono::duration_cast<std::chrono::seconds>(facts.now - facts.started).count();
+  json status;
+  status["mount_point"] = facts.mount_point;
+  status["name"] = config.name;
+  status["config"] = config.path;
+  status["store"] = facts.store;
+  status["prefix"] = config.prefix;
+  status["read_only"] = config.mount.read_only;
+  status["state"] = facts.state;
+  status["version"] = QUAYFS_VERSION;
+  status["pid"] = facts.pid;
+  status["started"] = FormatIsoExtended(facts.started);
+  status["uptime_seconds"] = static_cast<uint64_t>(uptime > 0 ? uptime : 0);
+  status["pending"] = {{"files", facts.pending.files}, {"bytes", facts.pending.bytes}};
+  status["open_files"] = facts.pending.open_files;
+  status["known_inodes"] = facts.pending.known_inodes;
+  status["conflicts"] = facts.pending.conflicts;
+  status["last_error"] = facts.pending.last_error;
+  status["cache"] = {{"directory", config.cache.directory},
+                     {"size_limit", config.cache.size},
+                     {"clean_bytes", facts.cache.clean_bytes},
+                     {"dirty_bytes", facts.cache.dirty_bytes},
+                     {"files", facts.cache.files},
+                     {"uploads_in_flight", facts.cache.uploads_in_flight}};
+  status["capabilities"] = CapabilitiesJson(facts.capabilities);
+  return status;
+}
+
+std::string RenderStatus(const json& status) {
+  const json pending = Object(status, "pending");
+  const json cache = Object(status, "cache");
+  std::string text = fmt::format("{}\n", Text(status, "mount_point"));
+  const auto row = [&text](std::string_view name, const std::string& value) {
+    if (!value.empty()) text += fmt::format("  {:<11} {}\n", name, value);
+  };
+  row("store", Text(status, "store") +
+                   (status.value("read_only", json(false)) == json(true) ? " (read-only)" : ""));
+  row("prefix", Text(status, "prefix"));
+  row("config", Text(status, "config"));
+  row("daemon", fmt::format("pid {}, {} for {}", Number(status, "pid"), Text(status, "state"),
+                            FormatDuration(Number(status, "uptime_seconds"))));
+  const uint64_t files = Number(pending, "files");
+  row("pending", files == 0 ? "nothing: everything is in the bucket"
+                            : fmt::format("{}, {}, not in the bucket yet", Count(files, "file"),
+                                          FormatSize(Number(pending, "bytes"))));
+  row("uploads", Count(Number(cache, "uploads_in_flight"), "upload") + " under way");
+  row("open", Count(Number(status, "open_files"), "file"));
+  row("cache", fmt::format("{} of {} in {}", FormatSize(Number(cache, "clean_bytes")),
+                           FormatSize(Number(cache, "size_limit")), Text(cache, "directory")));
+  const uint64_t conflicts = Number(status, "conflicts");
+  if (conflicts != 0)
+    row("conflicts",
+        Count(conflicts, "file") + " kept beside what somebody else wrote; look for *.conflict-*");
+  row("last error", Text(status, "last_error"));
+  return text;
+}
+
+std::string FormatDuration(uint64_t seconds) {
+  constexpr uint64_t kMinute = 60;
+  constexpr uint64_t kHour = 60 * kMinute;
+  constexpr uint64_t kDay = 24 * kHour;
+  if (seconds >= kDay) return fmt::format("{} d {} h", seconds / kDay, seconds % kDay / kHour);
+  if (seconds >= kHour)
+    return fmt::format("{} h {} min", seconds / kHour, seconds % kHour / kMinute);
+  if (seconds >= kMinute) return fmt::format("{} min {} s", seconds / kMinute, seconds % kMinute);
+  return fmt::format("{} s", seconds);
+}
+
+}  // namespace quayfs::program

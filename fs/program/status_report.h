@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a running mount says of itself, as JSON for programs and as text for people.
+
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "base/clock.h"
+#include "cache/cache.h"
+#include "fs/file_system.h"
+#include "mount-configs/mount_config.h"
+#include "providers/object_store.h"
+
+namespace quayfs::program {
+
+struct StatusFacts {
+  std::string mount_point;
+  std::string store;  // ObjectStore::name()
+  int pid = 0;
+  WallTime started{};
+  WallTime now{};
+  PendingWork pending;
+  CacheStats cache;
+  Capabilities capabilities;
+  std::string state;  // "serving", "leaving"
+};
+
+/// Holds no secret: of the config only its name, path and what is harmless.
+nlohmann::json MakeStatus(const StatusFacts& facts, const MountConfig& config);
+
+/// The same for a terminal; ends with a newline. Fields that are missing (an older daemon) are left
+/// out.
+std::string RenderStatus(const nlohmann::json& status);
+
+/// 93784 -> "1 d 2 h", 61 -> "1 min 1 s".
+std::string FormatDuration(uint64_t seconds);
+
+}  // namespace quayfs::program

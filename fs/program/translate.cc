@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "fs/program/translate.h"
+
+namespace quayfs::program {
+namespace {
+
+CacheConfig TranslateCache(const MountConfig& config) {
+  CacheConfig cache;
+  cache.directory = config.cache.directory;
+  cache.size_limit = config.cache.size;
+  cache.put_size_max = config.transfer.upload_cutoff;
+  cache.part_size = config.transfer.chunk_size;
+  cache.fetch_block = config.cache.block_size;
+  cache.fetch_part = config.cache.fetch_size;
+  cache.read_ahead_max = config.cache.read_ahead;
+  cache.transfers = static_cast<size_t>(config.transfer.max_in_flight);
+  cache.snapshot_memory = config.cache.memory;
+  return cache;
+}
+
+ConflictPolicy TranslateConflict(MountConfig::Conflict conflict) {
+  switch (conflict) {
+    case MountConfig::Conflict::kKeepBoth:
+      return ConflictPolicy::kKeepBoth;
+    case MountConfig::Conflict::kFail:
+      return ConflictPolicy::kFail;
+    case MountConfig::Conflict::kOverwrite:
+      break;
+  }
+  return ConflictPolicy::kOverwrite;
+}
+
+void TranslateConsistency(const MountConfig::Consistency& from, FileSystemConfig* to) {
+  switch (from.trust) {
+    case MountConfig::Trust::kTtl:
+      to->consistency = from.ttl;
+      break;
+    case MountConfig::Trust::kCloseToOpen:
+      to->consistency = from.ttl;
+      to->close_to_open = true;
+      break;
+    case MountConfig::Trust::kExclusive:
+      to->consistency = Duration::max();
+      break;
+  }
+}
+
+FileSystemConfig TranslateFileSystem(const MountConfig& config, const MountPlace& place) {
+  FileSystemConfig fs;
+  fs.prefix = config.prefix;
+  fs.metadata = config.metadata == MountConfig::Metadata::kPlain ? MetadataMode::kPlain
+                                                                 : MetadataMode::kPosix;
+  fs.conflict = TranslateConflict(config.conflict);
+  TranslateConsistency(config.consistency, &fs);
+  fs.read_only = config.mount.read_only;
+  fs.default_uid = config.mount.uid.value_or(place.uid);
+  fs.default_gid = config.mount.gid.value_or(place.gid);
+  fs.default_file_mode = config.mount.file_mode & ~config.mount.umask;
+  fs.default_directory_mode = config.mount.directory_mode & ~config.mount.umask;
+  fs.trust_special_bits = config.mount.trust_special;
+  fs.capacity_bytes = config.mount.capacity;
+  fs.host_name = place.host_name;
+  return fs;
+}
+
+FuseConfig TranslateFuse(const MountConfig& config, const MountPlace& place) {
+  FuseConfig fuse;
+  fuse.mountpoint = place.mount_point;
+  fuse.source = config.name;
+  fuse.allow_other = config.mount.allow_other;
+  fuse.read_only = config.mount.read_only;
+  fuse.trust_special_bits = config.mount.trust_special;
+  fuse.interrupt_grace = config.mount.interrupt_grace;
+  fuse.kernel_flags = config.mount.kernel_flags;
+  return fuse;
+}
+
+}  // namespace
+
+RoomConfigs Translate(const MountConfig& config, const MountPlace& place) {
+  RoomConfigs rooms;
+  rooms.store = config.store;
+  rooms.cache = TranslateCache(config);
+  rooms.file_system = TranslateFileSystem(config, place);
+  rooms.fuse = TranslateFuse(config, place);
+  return rooms;
+}
+
+}  // namespace quayfs::program
