@@ -166,6 +166,13 @@ class CacheTest : public testing::Test {
     EXPECT_EQ(info->etag, object->etag);
   }
 
+  void TearDown() override { cache.reset(); }
+  /// Ends everything that might still call hooks which use variables of the test.
+  void Finish(std::shared_ptr<FileData>& file) {
+    file.reset();
+    cache.reset();
+  }
+
   TempDirectory directory;
   FakeObjectStore store;
   Disk* disk = &SystemDisk();
