@@ -1,8 +1,100 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "fs/program/commands.h"
 #include "fs/program/exit_status.h"
+#include "fs/program/launch.h"
+#include "fs/program/load.h"
+#include "fs/program/messages.h"
+#include "fs/program/process_setup.h"
+#include "fs/program/store_check.h"
+#include "providers/open.h"
 
 namespace quayfs::program {
-int RunCheck(const CheckRequest& /*request*/) { return kExitCheckFailed; }
+namespace {
+
+using nlohmann::json;
+
+int ExitStatusFor(CheckResult worst) {
+  switch (worst) {
+    case CheckResult::kFailed:
+      return kExitCheckFailed;
+    case CheckResult::kWarning:
+      return kExitWarnings;
+    default:
+      return kExitOk;
+  }
+}
+
+void Append(std::vector<CheckRow> more, std::vector<CheckRow>* rows) {
+  for (CheckRow& row : more) rows->push_back(std::move(row));
+}
+
+std::vector<CheckRow> CheckConfig(const MountConfig& config) {
+  std::vector<CheckRow> rows = {{"config", CheckResult::kOk, config.path}};
+  for (const std::string& warning : config.warnings)
+    rows.push_back({"config", CheckResult::kWarning, OneLine(warning)});
+  const auto store = OpenStore(config.store);
+  if (!store) {
+    rows.push_back({"store", CheckResult::kFailed, ExplainStoreError(store.error(), config)});
+    return rows;
+  }
+  Append(CheckStore(config, **store), &rows);
+  if (Worst(rows) == CheckResult::kFailed || config.mount.read_only) return rows;
+  OpenOptions everything;
+  everything.try_everything = true;
+  const auto scratch = OpenStore(config.store, everything);
+  if (!scratch) {
+    rows.push_back({"probe", CheckResult::kFailed, ExplainStoreError(scratch.error(), config)});
+    return rows;
+  }
+  Append(CheckCapabilities(config, **scratch, (*store)->capabilities()), &rows);
+  return rows;
+}
+
+void PrintTable(const std::vector<CheckRow>& rows) {
+  for (const CheckRow& row : rows)
+    fmt::print("{:<22} {:<8} {}\n", row.name, CheckResultName(row.result), row.text);
+}
+
+void PrintJson(const std::string& config, const std::vector<CheckRow>& rows) {
+  json list = json::array();
+  for (const CheckRow& row : rows) {
+    list.push_back(
+        {{"check", row.name}, {"result", CheckResultName(row.result)}, {"text", row.text}});
+  }
+  const json report = {
+      {"config", config}, {"result", CheckResultName(Worst(rows))}, {"checks", list}};
+  fmt::print("{}\n", report.dump(2, ' ', false, json::error_handler_t::replace));
+}
+
+}  // namespace
+
+int RunCheck(const CheckRequest& request) {
+  ForbidCoreDumps();
+  const auto config = LoadConfig(request.config, request.options, true);
+  if (!config && !request.json) {
+    PrintError(config.error().message());
+    return kExitCheckFailed;
+  }
+  std::vector<CheckRow> rows;
+  if (config) {
+    rows = CheckConfig(*config);
+  } else {
+    rows.push_back({"config", CheckResult::kFailed, OneLine(config.error().message())});
+  }
+  if (request.json) {
+    PrintJson(config ? config->path : request.config, rows);
+  } else {
+    PrintTable(rows);
+  }
+  return ExitStatusFor(Worst(rows));
+}
+
 }  // namespace quayfs::program

@@ -24,6 +24,7 @@
 #include "fs/program/messages.h"
 #include "fs/program/mount_point.h"
 #include "fs/program/process_setup.h"
+#include "fs/program/reach.h"
 #include "fs/program/signals.h"
 #include "fs/program/status_report.h"
 #include "fs/program/translate.h"
@@ -89,7 +90,7 @@ class Daemon {
 
     CallOptions call;
     call.deadline = std::chrono::steady_clock::now() + kStartTimeout;
-    const Status reachable = store_->CheckBucket(call);
+    const Status reachable = ReachBucket(*store_, config_.prefix, call);
     if (!reachable) return Explained(reachable.error());
 
     QUAY_TRY(MakeDirectories(rooms.cache.directory));

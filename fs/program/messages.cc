@@ -82,9 +82,9 @@ std::string ExplainRegion(const Error& error, const MountConfig& config) {
 }
 
 std::string ExplainUnreachable(const Error& error, const MountConfig& config) {
-  return fmt::format(
-      "cannot reach {}: {}; check endpoint in {}, the network, and network.proxy if there is one",
-      EndpointOf(config), error.message(), Where(config));
+  const std::string proxy = config.store.proxy.empty() ? "" : " and network.proxy";
+  return fmt::format("cannot reach {}: {}; check endpoint{} in {} and the network",
+                     EndpointOf(config), error.message(), proxy, Where(config));
 }
 
 std::string ExplainTrust(const Error& error, const MountConfig& config) {
