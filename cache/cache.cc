@@ -82,6 +82,12 @@ class CacheImpl final : public Cache {
     core->MarkRemoved();
   }
 
+  bool FitsOnePut(uint64_t size) const override {
+    const Capabilities capabilities = context_.store.capabilities();
+    return !capabilities.multipart ||
+           size <= std::min(context_.upload.put_size_max, capabilities.put_size_max);
+  }
+
   CacheStats stats() const override {
     CacheStats stats;
     stats.clean_bytes = context_.budget.bytes();

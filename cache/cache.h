@@ -56,6 +56,10 @@ class Cache {
   /// dirty or not.
   virtual void Remove(uint64_t inode) = 0;
 
+  /// Whether contents of `size` bytes are published by a single PUT; larger ones by a multipart
+  /// upload.
+  virtual bool FitsOnePut(uint64_t size) const = 0;
+
   virtual CacheStats stats() const = 0;
 };
 

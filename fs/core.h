@@ -164,7 +164,7 @@ class Core final : public FileSystem {
   Status KeepBoth(const OpContext& context, Ino ino, const std::shared_ptr<FileData>& data,
                   const PublishRequest& refused, uint64_t seq);
   Result<Condition> ConditionFor(const OpContext& context, const std::string& key,
-                                 const std::string& expected) const;
+                                 const std::string& expected, uint64_t size) const;
   /// Takes in what a publication has put into the bucket.
   void PublishedLocked(Inode& inode, const PublishRequest& request, const ObjectInfo& written,
                        uint64_t seq) QUAY_REQUIRES(mutex_);

@@ -243,16 +243,19 @@ Status Core::PublishFile(const OpContext& context, Ino ino) {
   return status;
 }
 
-// Whether the object at `key` may be replaced: by a condition where the store honours them, else by
-// looking first.
+// Whether the object at `key` may be replaced: by a condition where the store honours it for this
+// kind of request, else by looking first. Nothing is looked up for a new name: its directory was
+// listed or asked a moment ago.
 Result<Condition> Core::ConditionFor(const OpContext& context, const std::string& key,
-                                     const std::string& expected) const {
+                                     const std::string& expected, uint64_t size) const {
   if (config_.conflict == ConflictPolicy::kOverwrite) return Condition::None();
   const Capabilities can = store_.capabilities();
+  const bool one_put = cache_.FitsOnePut(size);
   if (expected.empty()) {
-    return can.put_if_absent && can.complete_if_absent ? Condition::IfAbsent() : Condition::None();
+    const bool honoured = one_put ? can.put_if_absent : can.complete_if_absent;
+    return honoured ? Condition::IfAbsent() : Condition::None();
   }
-  if (can.put_if_match && can.complete_if_match) return Condition::IfEtag(expected);
+  if (one_put ? can.put_if_match : can.complete_if_match) return Condition::IfEtag(expected);
   const auto head = store_.Head(key, context.call);
   if (head.Is(Code::kNotFound)) return Condition::None();
   if (!head.ok()) return head.error();
@@ -284,7 +287,7 @@ Status Core::PublishGated(const OpContext& context, Ino ino, const Elsewhere* el
     data = inode->data;
     seq = inode->attributes_seq;
   }
-  const auto condition = ConditionFor(context, request.key, expected);
+  const auto condition = ConditionFor(context, request.key, expected, data->size());
   if (condition.Is(Code::kChanged))
     return ResolveConflict(context, ino, data, request, seq, condition.error());
   if (!condition.ok()) return condition.error();
