@@ -188,6 +188,20 @@ TEST(SignV2, QueryForm) {
             "2BWFzoENXmpNDUsSn8%3D");
 }
 
+TEST(SignV2, QueryFormWithToken) {
+  Credentials keys = kKeys;
+  keys.session_token = "to/ken";
+  HttpRequest request;
+  request.method = "GET";
+  request.path = "/b/key";
+  PresignV2(&request, keys, "", 1175139620);
+  const std::string signature = SignatureV2(
+      keys.secret_access_key, "GET\n\n\n1175139620\nx-amz-security-token:to/ken\n/b/key");
+  EXPECT_EQ(request.query, "AWSAccessKeyId=AKIAIOSFODNN7EXAMPLE&Expires=1175139620&Signature=" +
+                               PercentEncode(signature, false) + "&x-amz-security-token=to%2Fken");
+  EXPECT_FALSE(request.headers.Has("x-amz-security-token"));
+}
+
 TEST(SignV2, OlderEdition) {
   constexpr std::string_view kOld = "johnsmith";
   const auto signature = [&](const HttpRequest& request, std::string_view host_bucket,
