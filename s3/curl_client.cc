@@ -87,8 +87,7 @@ class AllSignalsBlocked {
 
 }  // namespace
 
-// --- Making and ending
-// ----------------------------------------------------------------------------
+// --- Making and ending ---
 
 Result<std::unique_ptr<CurlHttpClient>> CurlHttpClient::Make(const HttpConfig& config) {
   std::unique_ptr<CurlHttpClient> client(new CurlHttpClient(config));
@@ -138,8 +137,7 @@ CurlHttpClient::~CurlHttpClient() {
   QUAY_CHECK(active_.empty() && hosts_.empty());
 }
 
-// --- Any thread
-// -----------------------------------------------------------------------------------
+// --- Any thread ---
 
 Result<HttpReply> CurlHttpClient::Do(const HttpRequest& request, ResponseHandler& handler,
                                      const CallOptions& call) {
@@ -182,8 +180,7 @@ void CurlHttpClient::RequestAbort(uint64_t id, Code code) {
   curl_multi_wakeup(multi_.get());
 }
 
-// --- The loop
-// -------------------------------------------------------------------------------------
+// --- The loop ---
 
 void CurlHttpClient::Loop() {
   while (TakeInbox()) {
@@ -342,8 +339,7 @@ bool CurlHttpClient::AbortWaiting(const Abort& abort) {
   return false;
 }
 
-// --- Rates and speeds
-// -----------------------------------------------------------------------------
+// --- Rates and speeds ---
 
 void CurlHttpClient::ResumePaused() {
   Resume(&settings_.upload, &paused_uploads_, &settings_.paused_uploads);

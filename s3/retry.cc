@@ -17,8 +17,7 @@ using Constants = RetryConstants;
 
 }  // namespace
 
-// --- RetryQuota
-// -----------------------------------------------------------------------------------------------------------
+// --- RetryQuota ---
 
 RetryQuota::RetryQuota(int capacity) : capacity_(capacity), available_(capacity) {}
 
@@ -39,8 +38,7 @@ int RetryQuota::available() const {
   return available_;
 }
 
-// --- AdaptiveLimiter
-// ------------------------------------------------------------------------------------------------------
+// --- AdaptiveLimiter ---
 
 namespace {
 
@@ -135,8 +133,7 @@ AdaptiveLimiter::State AdaptiveLimiter::state() const {
   return state_;
 }
 
-// --- Retrier
-// --------------------------------------------------------------------------------------------------------------
+// --- Retrier ---
 
 Retrier::Retrier(const RetryConfig& config, Clock& clock, Jitter jitter, ThrottleObserver observer)
     : config_(config),

@@ -36,8 +36,7 @@
 
 namespace quayfs::s3 {
 
-// --- What a reply means for a retry
-// ---------------------------------------------------------------------------------------
+// --- What a reply means for a retry ---
 
 enum class ReplyClass {
   kFinal,      // the same request would get the same answer
@@ -70,8 +69,7 @@ ReplyClass ClassifyReply(int http_status, std::string_view service_code);
 /// x-amz-retry-after (milliseconds, preferred). Values that cannot be read are ignored.
 void FillRetryAfter(const HttpHeaders& headers, WallTime now, ServiceDetail* detail);
 
-// --- The decision
-// ---------------------------------------------------------------------------------------------------------
+// --- The decision ---
 
 struct RetryTraits {
   /// Sending the request twice leaves the same state as sending it once: GET, HEAD, PUT, DELETE,
@@ -124,8 +122,7 @@ struct RetryConstants {
 RetryDecision DecideRetry(const RetryConfig& config, const RetryTraits& traits, const Error& error,
                           const RetryProgress& progress);
 
-// --- State shared by the requests of one client
-// -----------------------------------------------------------------------------
+// --- State shared by the requests of one client ---
 
 /// The retry quota of the standard mode: a bucket that empties while a service is failing, so that
 /// retries do not add to its trouble. Thread-safe, never blocks.
@@ -186,8 +183,7 @@ class AdaptiveLimiter {
   uint64_t measure_count_ QUAY_GUARDED_BY(mutex_) = 0;
 };
 
-// --- Running a request
-// ------------------------------------------------------------------------------------------------------
+// --- Running a request ---
 
 /// Since the client was made. A layer above adapts its concurrency by `throttled`.
 struct RetryCounters {

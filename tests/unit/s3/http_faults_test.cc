@@ -76,7 +76,7 @@ TEST_F(HttpFaultsTest, ConnectTimeout) {
   std::vector<UniqueFd> fillers;
   for (int i = 0; i < 4; ++i) {
     fillers.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    ::connect(fillers.back().get(), generic, size);
+    static_cast<void>(::connect(fillers.back().get(), generic, size));  // in progress, or dropped
   }
   HttpConfig config;
   config.connect_timeout = milliseconds(200);
@@ -190,8 +190,7 @@ TEST_F(HttpFaultsTest, HeadersWithoutEnd) {
   EXPECT_TRUE(done.Is(Code::kCorrupt)) << done.error().ToString();
 }
 
-// --- More bytes than announced
-// ----------------------------------------------------------------------
+// --- More bytes than announced ---
 
 TEST_F(HttpFaultsTest, ExtraBytesInTheSamePacketAreDropped) {
   RawServer server([](RawConnection& connection) {
@@ -241,8 +240,7 @@ TEST_F(HttpFaultsTest, ExtraBytesThatArriveLaterAreNotTheNextReply) {
   }
 }
 
-// --- Too slow
-// ---------------------------------------------------------------------------------------
+// --- Too slow ---
 
 TEST_F(HttpFaultsTest, ASlowDripIsGivenUp) {
   HttpConfig config;
@@ -313,8 +311,7 @@ TEST_F(HttpFaultsTest, PatienceOverridesLowSpeed) {
   EXPECT_TRUE(done.ok()) << done.error().ToString();
 }
 
-// --- Deadlines and cancelling
-// -----------------------------------------------------------------------
+// --- Deadlines and cancelling ---
 
 RawServer::Script Hole(std::promise<void>* reached = nullptr) {
   return [reached](RawConnection& connection) {
@@ -401,6 +398,7 @@ TEST_F(HttpFaultsTest, CancellingAtAnyMomentLeavesNothingBehind) {
   RawServer server(AnswerAll(std::string(100000, 'x')));
   const auto client = NewClient();
   std::vector<std::thread> threads;
+  threads.reserve(8);
   std::atomic<int> ended{0};
   for (int i = 0; i < 8; ++i) {
     threads.emplace_back([&, i] {
@@ -426,8 +424,7 @@ TEST_F(HttpFaultsTest, CancellingAtAnyMomentLeavesNothingBehind) {
   EXPECT_EQ(ended, 800);
 }
 
-// --- Errors of our own side
-// -------------------------------------------------------------------------
+// --- Errors of our own side ---
 
 TEST_F(HttpFaultsTest, TheHandlersErrorIsTheResult) {
   class Refusing final : public ResponseHandler {
@@ -495,8 +492,7 @@ TEST_F(HttpFaultsTest, ARefusalWhileSendingIsTheReply) {
   EXPECT_EQ(reply_.body, "denied");
 }
 
-// --- Reused connections that turn out to be dead
-// ----------------------------------------------------
+// --- Reused connections that turn out to be dead ---
 
 /// Answers the first request on the first connection, and resets all its connections at their next
 /// request.
@@ -555,6 +551,7 @@ TEST_F(HttpFaultsTest, APostIsSentAtMostTwice) {
   const auto client = NewClient(config);
   // Several idle connections, every one of which dies when it is used again.
   std::vector<std::thread> threads;
+  threads.reserve(6);
   for (int i = 0; i < 6; ++i) {
     threads.emplace_back([&] {
       Reply reply;

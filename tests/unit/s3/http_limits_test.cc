@@ -86,6 +86,7 @@ TEST(HttpRates, TransfersShareTheBudget) {
     const auto client = NewClient(config);
     const auto start = std::chrono::steady_clock::now();
     std::vector<std::thread> threads;
+    threads.reserve(kTransfers);
     for (int i = 0; i < kTransfers; ++i) {
       threads.emplace_back([&] {
         Reply reply;
@@ -117,8 +118,7 @@ TEST(HttpRates, APausedTransferCanBeCancelled) {
   EXPECT_TRUE(client->Do(NewRequest(server.port(), "GET"), reply, call).Is(Code::kTimedOut));
 }
 
-// --- Pure parts
-// -------------------------------------------------------------------------------------
+// --- Pure parts ---
 
 TEST(HttpHeadersTest, NamesCompareWithoutCase) {
   HttpHeaders headers;

@@ -76,7 +76,7 @@ ssl_ctx_st* MakeServerContext(const TestCertificate& certificate,
 }  // namespace
 
 TestCertificate MakeCertificate(const CertificateOptions& options) {
-  EVP_PKEY* key = EVP_EC_gen("P-256");
+  EVP_PKEY* key = EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256");
   X509* x509 = X509_new();
   X509_set_version(x509, X509_VERSION_3);
   ASN1_INTEGER_set(X509_get_serialNumber(x509), 1);
@@ -107,8 +107,7 @@ TestCertificate MakeCertificate(const CertificateOptions& options) {
   return made;
 }
 
-// --- RawRequest
-// -----------------------------------------------------------------------------------
+// --- RawRequest ---
 
 std::string RawRequest::request_line() const { return head.substr(0, head.find("\r\n")); }
 
@@ -122,8 +121,7 @@ std::vector<std::string> RawRequest::header(std::string_view name) const {
   return values;
 }
 
-// --- RawConnection
-// --------------------------------------------------------------------------------
+// --- RawConnection ---
 
 RawConnection::RawConnection(UniqueFd fd, ssl_ctx_st* tls, uint64_t number)
     : fd_(std::move(fd)), number_(number) {
@@ -208,8 +206,7 @@ void RawConnection::Reset() {
 
 void RawConnection::Close() { ::shutdown(fd_.get(), SHUT_RDWR); }
 
-// --- RawServer
-// ------------------------------------------------------------------------------------
+// --- RawServer ---
 
 RawServer::RawServer(Script script, const TestCertificate* certificate,
                      const TestCertificate* client_ca)
@@ -273,7 +270,7 @@ void RawServer::Serve(UniqueFd fd, uint64_t number) {
   connection.fd_.Reset();
 }
 
-RawServer::Script AnswerAll(std::string body, std::function<void(const RawRequest&)> seen) {
+RawServer::Script AnswerAll(const std::string& body, std::function<void(const RawRequest&)> seen) {
   const std::string reply =
       "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
   return [reply, seen = std::move(seen)](RawConnection& connection) {

@@ -128,6 +128,7 @@ class RawServer {
 
 /// Answers every request on a connection with 200, `body`, until the peer goes; requests are handed
 /// to `seen` before.
-RawServer::Script AnswerAll(std::string body, std::function<void(const RawRequest&)> seen = {});
+RawServer::Script AnswerAll(const std::string& body,
+                            std::function<void(const RawRequest&)> seen = {});
 
 }  // namespace quayfs::s3::testing

@@ -40,8 +40,7 @@ constexpr RetryMode kModes[] = {RetryMode::kLegacy, RetryMode::kStandard, RetryM
 constexpr RetryTraits kRepeatable{.repeatable = true};
 constexpr RetryTraits kOnce{.repeatable = false};
 
-// --- Which replies
-// ----------------------------------------------------------------------------------
+// --- Which replies ---
 
 TEST(RetryReplies, StatusesOfEveryMode) {
   const std::set<int> retryable = {408, 429, 500, 502, 503, 504, 509, 520};
@@ -134,8 +133,7 @@ TEST(RetryReplies, TheTableNamesEveryRowOnce) {
   }
 }
 
-// --- Repeatable or not
-// ------------------------------------------------------------------------------
+// --- Repeatable or not ---
 
 TEST(RetryTraitsTest, WhatMayHaveHappenedIsNotRepeatedBlindly) {
   for (const RetryMode mode : kModes) {
@@ -166,8 +164,7 @@ TEST(RetryTraitsTest, WhatIsNeverWorthARetry) {
   }
 }
 
-// --- Legacy
-// -----------------------------------------------------------------------------------------
+// --- Legacy ---
 
 TEST(RetryLegacy, FourRetriesOfTheRequestLayer) {
   const Duration expected[] = {milliseconds(400), milliseconds(1600), milliseconds(6400),
@@ -217,8 +214,7 @@ TEST(RetryLegacy, BoundsOfIntervalAndCount) {
   EXPECT_EQ(decision.delay, milliseconds(2147483646)) << "24.8 days, in 64 bits";
 }
 
-// --- Standard and adaptive
-// --------------------------------------------------------------------------
+// --- Standard and adaptive ---
 
 TEST(RetryStandard, ThreeAttemptsWithFullJitter) {
   for (const RetryMode mode : {RetryMode::kStandard, RetryMode::kAdaptive}) {
@@ -271,8 +267,7 @@ TEST(RetryStandard, TimeoutsCostTwice) {
   EXPECT_EQ(DecideRetry(Mode(RetryMode::kStandard), kRepeatable, Reply(404), {}).quota_cost, 0);
 }
 
-// --- What the server asks for
-// -----------------------------------------------------------------------
+// --- What the server asks for ---
 
 Error WithRetryAfter(long long ms, bool soft) {
   ServiceDetail detail;
@@ -334,8 +329,7 @@ TEST(RetryAfter, Headers) {
   EXPECT_EQ(detail.retry_after_ms, 250);
 }
 
-// --- Deadlines
-// --------------------------------------------------------------------------------------
+// --- Deadlines ---
 
 TEST(RetryDeadline, ADelayThatDoesNotFitIsNotBegun) {
   const RetryConfig config = Mode(RetryMode::kLegacy);

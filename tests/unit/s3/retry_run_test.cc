@@ -34,8 +34,7 @@ RetryConfig Mode(RetryMode mode) {
   return config;
 }
 
-// --- RetryQuota
-// -------------------------------------------------------------------------------------
+// --- RetryQuota ---
 
 TEST(RetryQuotaTest, EmptiesAndRefills) {
   RetryQuota quota;
@@ -57,6 +56,7 @@ TEST(RetryQuotaTest, ThreadsNeverTakeMoreThanThereIs) {
   RetryQuota quota(1000);
   std::atomic<int> taken{0};
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
       for (int n = 0; n < 1000; ++n) taken += quota.TryAcquire(1) ? 1 : 0;
@@ -67,8 +67,7 @@ TEST(RetryQuotaTest, ThreadsNeverTakeMoreThanThereIs) {
   EXPECT_EQ(quota.available(), 0);
 }
 
-// --- AdaptiveLimiter
-// --------------------------------------------------------------------------------
+// --- AdaptiveLimiter ---
 
 TEST(AdaptiveLimiterTest, DoesNothingUntilTheFirstThrottling) {
   ManualClock clock;
@@ -171,8 +170,7 @@ TEST(AdaptiveLimiterTest, AcquireMindsDeadlineAndCancel) {
   EXPECT_TRUE(limiter.Acquire(cancelled).Is(Code::kCancelled));
 }
 
-// --- Retrier
-// ----------------------------------------------------------------------------------------
+// --- Retrier ---
 
 class RetrierTest : public ::testing::Test {
  protected:
@@ -365,6 +363,7 @@ TEST(RetrierThreads, ShareOneRetrier) {
   ManualClock clock;
   Retrier retrier(Mode(RetryMode::kAdaptive), clock);
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
       for (int n = 0; n < 200; ++n) {
