@@ -166,6 +166,8 @@ Status Resolver::Style() {
   }
   client().list_version = profile().list_version;
   client().list_url_encode = profile().list_url_encode;
+  client().etag_is_md5 = profile().multipart_etag;
+  if (profile().batch_delete_max > 0) client().delete_batch_max = profile().batch_delete_max;
   return {};
 }
 
@@ -226,6 +228,7 @@ Status Resolver::Encryption() {
   if (!config_.sse_customer_key.empty()) {
     if (!config_.sse.empty()) return Bad("sse_customer_key: can not be combined with sse");
     const bool decoded = Base64Decode(config_.sse_customer_key, &client().sse_customer_key);
+    client().etag_is_md5 = false;
     if (!decoded || client().sse_customer_key.size() != 32) {
       return Bad(
           "sse_customer_key: must be base64 of 32 bytes; make one with: openssl rand "
@@ -239,6 +242,8 @@ Status Resolver::Encryption() {
     return Bad("sse_kms_key_id: needs sse = \"aws:kms\"");
   }
   client().sse_kms_key_id = config_.sse_kms_key_id;
+  // What is encrypted with such a key has an ETag that is no digest of it.
+  if (client().sse == "aws:kms") client().etag_is_md5 = false;
   return {};
 }
 

@@ -313,17 +313,9 @@ Result<std::vector<DeleteOutcome>> S3Store::DeleteMany(const std::vector<std::st
     QUAY_TRY(DeleteOneByOne(keys, &outcomes, call));
     return outcomes;
   }
-  const auto step = static_cast<size_t>(declared_.batch_delete_max);
-  for (size_t begin = 0; begin < keys.size(); begin += step) {
-    const size_t end = std::min(begin + step, keys.size());
-    const std::vector<std::string> batch(keys.begin() + static_cast<ptrdiff_t>(begin),
-                                         keys.begin() + static_cast<ptrdiff_t>(end));
-    auto part = client_.DeleteMany(batch, call);
-    if (!part && begin == 0) return part.error();
-    for (size_t i = 0; i < batch.size(); ++i) {
-      Status status = part ? std::move((*part)[i].status) : Status(part.error());
-      outcomes.push_back({batch[i], std::move(status)});
-    }
+  QUAY_ASSIGN(auto found, client_.DeleteMany(keys, call));
+  for (s3::DeleteOutcome& outcome : found) {
+    outcomes.push_back({std::move(outcome.key), std::move(outcome.status)});
   }
   return outcomes;
 }

@@ -96,6 +96,9 @@ class ServerUnderTest final : public StoreUnderTest {
   std::unique_ptr<ObjectStore> store_;
 };
 
+/// A vendor whose ETags are digests, so that the client checks them.
+void UseMinio(const Server& /*server*/, StoreConfig* config) { config->provider = "minio"; }
+
 void UseVersion2(const Server& /*server*/, StoreConfig* config) {
   config->signature_version = s3::SignatureVersion::kV2;
 }
@@ -121,7 +124,8 @@ StoreFactory OnServer(std::string name, const ServerConfig& server,
 }
 
 void AddServers(std::vector<StoreFactory>* factories) {
-  factories->push_back(OnServer("s3_path_v4", {}));
+  factories->push_back(OnServer("s3_path_v4", {}, UseMinio));
+  factories->push_back(OnServer("s3_generic", {}));
   factories->push_back(OnServer("s3_v2", {}, UseVersion2));
   ServerConfig tls;
   tls.tls = true;
