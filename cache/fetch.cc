@@ -183,6 +183,11 @@ Status FileCore::WaitReadable(const UseRef& use, bool may_block, const CallOptio
     const bool base_unclear =
         failure && commit_in_flight_ &&
         (failure->code() == Code::kChanged || failure->code() == Code::kNotFound);
+    if (failure && unsettled_ &&
+        (failure->code() == Code::kChanged || failure->code() == Code::kNotFound)) {
+      return Error(Code::kUnavailable,
+                   "it is not known yet whether the last upload of this file arrived");
+    }
     if (failure && !base_unclear) return *failure;
     if (!base_unclear) {
       for (const ByteRange& range : missing) {

@@ -378,6 +378,9 @@ void FileCore::MarkRemoved() {
     if (removed_) return;
     if (session_ != nullptr && !publishing_)
       AbandonSession(std::exchange(session_, nullptr), &stops);
+    if (unsettled_ && !unsettled_->upload_id.empty()) {
+      PostAbort(unsettled_->key, unsettled_->upload_id);
+    }
     // Whoever still has the file open goes on with the descriptor.
     if (handles_ > 0 && on_disk_) Ignore(OpenLocal());
     removed_ = true;
@@ -406,6 +409,8 @@ void FileCore::Show(const BaseVersion& base) {
 void FileCore::Rebase(const BaseVersion& base) {
   MutexLock lock(mutex_);
   base_ = base;
+  unsettled_.reset();
+  extents_.CancelPublication();
   WakeAllUses();
 }
 
@@ -424,6 +429,7 @@ void FileCore::ReplaceLocked(const BaseVersion& base, std::vector<std::stop_sour
   DropClean({0, before});
   AbandonFetches(stops);
   extents_.Reset(base.size);
+  unsettled_.reset();
   base_ = base;
   broken_.Clear();
   if (local_length_ > 0) {

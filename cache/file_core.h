@@ -28,6 +28,7 @@
 #include "cache/file_data.h"
 #include "cache/file_extents.h"
 #include "cache/read_plan.h"
+#include "cache/unsettled.h"
 #include "cache/upload_session.h"
 
 namespace quayfs {
@@ -140,20 +141,27 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   // it needs another kind of plan.
   using Published = std::optional<ObjectInfo>;
   Result<UploadPlan> PlanNow() const QUAY_REQUIRES(mutex_);
-  Result<ObjectInfo> PublishAlone(const PublishRequest& request, const CallOptions& call);
+  Result<ObjectInfo> PublishAlone(PublishRequest request, const CallOptions& call);
   Result<Published> PutSmall(const PublishRequest& request, const CallOptions& call);
   Result<Published> PutLarge(const PublishRequest& request, const CallOptions& call);
+  Result<Published> PutAndSettle(const PublishRequest& request, const DataSource& source,
+                                 const CallOptions& call);
+  /// `started` tells whether the store was asked at all.
   Result<ObjectInfo> SendPut(const PublishRequest& request, const DataSource& source,
-                             const CallOptions& call);
+                             const CallOptions& call, bool* started);
   /// The whole file is readable and in use; returns its size, or nothing if it is not of `kind` any
   /// more.
   Result<std::optional<uint64_t>> GatherWhole(UploadPlan::Kind kind, UseRef* use,
                                               const CallOptions& call);
   Status SnapshotWhole(std::span<std::byte> out) QUAY_REQUIRES(mutex_);
-  void BeginCommit() QUAY_REQUIRES(mutex_);
-  /// Ends what BeginPublication began.
-  Result<ObjectInfo> Settle(const std::string& key, Result<ObjectInfo> sent,
-                            const CallOptions& call);
+
+  /// Ends what BeginPublication began, or keeps `attempt` for later if the outcome is unclear
+  /// (settle.cc).
+  Result<ObjectInfo> Settle(Unsettled attempt, Result<ObjectInfo> sent, const CallOptions& call);
+  void Commit(const std::string& key, const std::string& etag) QUAY_REQUIRES(mutex_);
+  /// Finds out what became of an unclear publication. The result is there if that leaves nothing to
+  /// do; otherwise `request` may have another condition.
+  Result<Published> ResolveUnsettled(PublishRequest* request, const CallOptions& call);
   Result<std::shared_ptr<DiskFile>> PrivateCopy(const std::vector<ByteRange>& ranges,
                                                 uint64_t* length);
   void PauseWriters() QUAY_REQUIRES(mutex_);
@@ -186,7 +194,7 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   /// Ends a session that nobody will complete; the upload is aborted in the background.
   void AbandonSession(SessionRef session, std::vector<std::stop_source>* stops)
       QUAY_REQUIRES(mutex_);
-  void PostAbort(const SessionRef& session) QUAY_REQUIRES(mutex_);
+  void PostAbort(const std::string& key, const std::string& upload_id);
 
   CacheContext& context_;
   const uint64_t inode_;
@@ -216,6 +224,7 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   bool publishing_ QUAY_GUARDED_BY(mutex_) = false;
   bool commit_in_flight_ QUAY_GUARDED_BY(mutex_) = false;  // the base may change any moment
   bool writers_paused_ QUAY_GUARDED_BY(mutex_) = false;
+  std::optional<Unsettled> unsettled_ QUAY_GUARDED_BY(mutex_);
   SessionRef session_ QUAY_GUARDED_BY(mutex_);  // sent ahead, or in the hands of a publication
 
   struct StreamTarget {

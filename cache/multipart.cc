@@ -16,6 +16,7 @@
 #include "cache/file_core.h"
 #include "cache/local_file.h"
 #include "cache/part_task.h"
+#include "cache/unsettled.h"
 #include "cache/waiting.h"
 
 namespace quayfs {
@@ -56,7 +57,8 @@ Result<FileCore::Published> FileCore::PutMultipart(const PublishRequest& request
     {
       MutexLock lock(mutex_);
       if (session_ == session) session_ = nullptr;
-      if (!complete) {
+      // An upload that may have been completed is not aborted: completing it again will tell.
+      if (!complete && !unsettled_) {
         extents_.CancelPublication();
         AbandonSession(session, &stops);
       }
@@ -128,7 +130,9 @@ Result<FileCore::Round> FileCore::SendRound(PublishRun& run) {
   MutexLock lock(mutex_);
   QUAY_TRY(WaitIdle(run));
   if (run.session->changed) return Round::kAgain;
-  BeginCommit();
+  run.session->frozen = true;
+  extents_.BeginPublication();
+  commit_in_flight_ = true;
   return Round::kReady;
 }
 
@@ -165,7 +169,10 @@ Result<FileCore::Round> FileCore::SendFrozen(PublishRun& run) {
   QUAY_TRY(SendParts(run));
   MutexLock lock(mutex_);
   QUAY_TRY(WaitIdle(run));
-  BeginCommit();
+  if (!extents_.publication_in_progress()) {
+    return Error(Code::kBusy, "the file was given another base while it was being published");
+  }
+  commit_in_flight_ = true;
   return Round::kReady;
 }
 
@@ -266,20 +273,21 @@ Status FileCore::WaitIdle(PublishRun& run) {
 }
 
 Result<ObjectInfo> FileCore::Complete(PublishRun& run) {
-  std::vector<PartInfo> parts;
+  const PublishRequest& request = run.request;
+  Unsettled attempt{
+      request.key, request.properties, request.condition, run.size, run.session->upload_id, {}, ""};
   {
     MutexLock lock(mutex_);
     for (const PlannedPart& part : run.parts) {
       const auto record = run.session->parts.find(part.number);
       QUAY_CHECK(record != run.session->parts.end() && record->second.sent &&
                  record->second.part == part && !record->second.stale->load());
-      parts.push_back(record->second.info);
+      attempt.parts.push_back(record->second.info);
     }
   }
-  return Settle(run.request.key,
-                context_.store.CompleteUpload(run.request.key, run.session->upload_id, parts,
-                                              run.request.condition, run.call),
-                run.call);
+  auto completed = context_.store.CompleteUpload(request.key, attempt.upload_id, attempt.parts,
+                                                 request.condition, run.call);
+  return Settle(std::move(attempt), std::move(completed), run.call);
 }
 
 // ---- one part
@@ -347,7 +355,7 @@ void FileCore::PartFinished(const PartTask& task, Result<PartInfo> result) {
       if (!session.first_error) session.first_error = result.error();
     }
     if (session.phase == UploadSession::Phase::kAbandoned) {
-      if (session.in_flight == 0) PostAbort(task.session);
+      if (session.in_flight == 0) PostAbort(session.key, session.upload_id);
     } else if (failed && task.ahead && !publishing_ && session_ == task.session) {
       // Nobody has asked for this upload yet, so nobody needs to hear of it.
       stream_halted_ = true;

@@ -8,8 +8,10 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "cache/file_core.h"
 #include "cache/local_file.h"
+#include "cache/unsettled.h"
 #include "cache/waiting.h"
 
 namespace quayfs {
@@ -28,6 +30,20 @@ struct PutState {
   std::optional<Result<ObjectInfo>> result QUAY_GUARDED_BY(mutex);
 };
 
+std::optional<std::string> HashOf(const DataSource& source) {
+  constexpr uint64_t kChunk = 1ull << 20;
+  Hasher hasher(HashKind::kSha256);
+  std::vector<std::byte> buffer(static_cast<size_t>(std::min(kChunk, source.size())));
+  for (uint64_t offset = 0; offset < source.size();) {
+    const std::span<std::byte> chunk(buffer.data(), static_cast<size_t>(std::min<uint64_t>(
+                                                        buffer.size(), source.size() - offset)));
+    if (!source.Read(offset, chunk)) return std::nullopt;
+    hasher.Update(chunk);
+    offset += chunk.size();
+  }
+  return hasher.Finish();
+}
+
 }  // namespace
 
 Result<ObjectInfo> FileCore::Publish(const PublishRequest& request, const CallOptions& call) {
@@ -39,7 +55,8 @@ Result<ObjectInfo> FileCore::Publish(const PublishRequest& request, const CallOp
   Result<ObjectInfo> result = PublishAlone(request, call);
   {
     MutexLock lock(mutex_);
-    QUAY_DCHECK(!commit_in_flight_ && !writers_paused_ && !extents_.publication_in_progress());
+    QUAY_DCHECK(!commit_in_flight_ && !writers_paused_);
+    QUAY_DCHECK(extents_.publication_in_progress() == unsettled_.has_value());
     publishing_ = false;
     // Whatever happens next, sending ahead begins afresh.
     stream_halted_ = stream_halted_ || !result.ok();
@@ -49,7 +66,9 @@ Result<ObjectInfo> FileCore::Publish(const PublishRequest& request, const CallOp
   return result;
 }
 
-Result<ObjectInfo> FileCore::PublishAlone(const PublishRequest& request, const CallOptions& call) {
+Result<ObjectInfo> FileCore::PublishAlone(PublishRequest request, const CallOptions& call) {
+  QUAY_ASSIGN(Published before, ResolveUnsettled(&request, call));
+  if (before) return *std::move(before);
   for (int i = 0; i < kMaxPlans; ++i) {
     UploadPlan::Kind kind;
     std::vector<std::stop_source> stops;
@@ -109,11 +128,6 @@ Status FileCore::SnapshotWhole(std::span<std::byte> out) {
   return ReadLocal(*file, 0, out, local_length_);
 }
 
-void FileCore::BeginCommit() {
-  if (!extents_.publication_in_progress()) extents_.BeginPublication();
-  commit_in_flight_ = true;
-}
-
 Result<FileCore::Published> FileCore::PutSmall(const PublishRequest& request,
                                                const CallOptions& call) {
   while (true) {
@@ -131,13 +145,10 @@ Result<FileCore::Published> FileCore::PutSmall(const PublishRequest& request,
       if (!grant) return grant.error();
       if (extents_.size() != *size || !extents_.Readable({0, *size}) || !broken_.empty()) continue;
       QUAY_TRY(SnapshotWhole(body));
-      BeginCommit();
+      extents_.BeginPublication();
+      commit_in_flight_ = true;
     }
-    QUAY_ASSIGN(
-        ObjectInfo info,
-        Settle(request.key, SendPut(request, MemorySource(std::span<const std::byte>(body)), call),
-               call));
-    return Published(std::move(info));
+    return PutAndSettle(request, MemorySource(std::span<const std::byte>(body)), call);
   }
 }
 
@@ -163,16 +174,37 @@ Result<FileCore::Published> FileCore::PutLarge(const PublishRequest& request,
       RemoveUse(use);
       ResumeWriters();
       if (!copy) return copy.error();
-      BeginCommit();
+      extents_.BeginPublication();
+      commit_in_flight_ = true;
     }
     const LocalSource source(*copy, {0, *size}, length, nullptr);
-    QUAY_ASSIGN(ObjectInfo info, Settle(request.key, SendPut(request, source, call), call));
-    return Published(std::move(info));
+    return PutAndSettle(request, source, call);
   }
 }
 
+Result<FileCore::Published> FileCore::PutAndSettle(const PublishRequest& request,
+                                                   const DataSource& source,
+                                                   const CallOptions& call) {
+  bool started = false;
+  Result<ObjectInfo> sent = SendPut(request, source, call, &started);
+  if (!started) {
+    MutexLock lock(mutex_);
+    commit_in_flight_ = false;
+    extents_.CancelPublication();
+    WakeAllUses();
+    return sent.error();
+  }
+  Unsettled attempt{request.key, request.properties, request.condition, source.size(), "", {}, ""};
+  if (!sent && IsUnclear(sent.code())) {
+    // A source that cannot be read any more leaves no hash, and no object will be taken for ours.
+    attempt.sha256 = HashOf(source).value_or("");
+  }
+  QUAY_ASSIGN(ObjectInfo info, Settle(std::move(attempt), std::move(sent), call));
+  return Published(std::move(info));
+}
+
 Result<ObjectInfo> FileCore::SendPut(const PublishRequest& request, const DataSource& source,
-                                     const CallOptions& call) {
+                                     const CallOptions& call, bool* started) {
   auto state = std::make_shared<PutState>();
   // Runs to its end once it has started: it reads from the caller's stack.
   context_.transfers.Post(inode_, Transfers::Lane::kBulk, [this, state, &request, &source, &call] {
@@ -191,6 +223,7 @@ Result<ObjectInfo> FileCore::SendPut(const PublishRequest& request, const DataSo
   });
   MutexLock lock(state->mutex);
   while (!state->result) {
+    *started = state->started;
     if (state->started) {
       state->wake.Wait(state->mutex);
     } else if (Status waited = WaitOnce(state->wake, state->mutex, call);
@@ -199,30 +232,8 @@ Result<ObjectInfo> FileCore::SendPut(const PublishRequest& request, const DataSo
       return waited.error();
     }
   }
+  *started = true;
   return *std::move(state->result);
-}
-
-Result<ObjectInfo> FileCore::Settle(const std::string& key, Result<ObjectInfo> sent,
-                                    const CallOptions& call) {
-  if (sent && sent->etag.empty()) {
-    // Without its version the object could not be read from safely.
-    auto head = context_.store.Head(key, call);
-    sent = head ? Result<ObjectInfo>(head->info) : Result<ObjectInfo>(head.error());
-  }
-  MutexLock lock(mutex_);
-  commit_in_flight_ = false;
-  // The publication is gone if Replace() came in between: what the caller knows then is newer.
-  if (sent && extents_.publication_in_progress()) {
-    base_ = {key, sent->etag, extents_.publication_size()};
-    for (const ByteRange& range : extents_.CommitPublication()) {
-      context_.budget.Add(shared_from_this(), range);
-    }
-    NoteDirtyBytes();
-  }
-  extents_.CancelPublication();
-  WakeAllUses();
-  changed_.NotifyAll();
-  return sent;
 }
 
 Result<std::shared_ptr<DiskFile>> FileCore::PrivateCopy(const std::vector<ByteRange>& ranges,

@@ -94,7 +94,7 @@ void FileCore::RunCreate(const SessionRef& session) {
   } else {
     session->upload_id = *std::move(upload_id);
     if (session->phase == UploadSession::Phase::kAbandoned) {
-      PostAbort(session);
+      PostAbort(session->key, session->upload_id);
     } else {
       session->phase = UploadSession::Phase::kOpen;
       stream_at_ = 0;
@@ -110,17 +110,16 @@ void FileCore::AbandonSession(SessionRef session, std::vector<std::stop_source>*
   session->phase = UploadSession::Phase::kAbandoned;
   stops->push_back(session->stop);
   stream_at_ = 0;
-  if (open && session->in_flight == 0) PostAbort(session);
+  if (open && session->in_flight == 0) PostAbort(session->key, session->upload_id);
 }
 
 /// Best effort: what stays is found and removed by whoever cleans up uploads of this mount. Its own
 /// deadline, since whoever gave up has usually run out of time.
-void FileCore::PostAbort(const SessionRef& session) {
+void FileCore::PostAbort(const std::string& key, const std::string& upload_id) {
   context_.transfers.Post(
-      inode_, Transfers::Lane::kBulk,
-      [&store = context_.store, key = session->key, id = session->upload_id] {
+      inode_, Transfers::Lane::kBulk, [&store = context_.store, key, upload_id] {
         const CallOptions call{{}, std::chrono::steady_clock::now() + kAbortTime};
-        Ignore(store.AbortUpload(key, id, call));
+        Ignore(store.AbortUpload(key, upload_id, call));
       });
 }
 

@@ -203,8 +203,14 @@ class FakeObjectStore final : public ObjectStore {
     {
       MutexLock lock(mutex_);
       auto it = uploads_.find(upload_id);
-      if (it == uploads_.end() || it->second.key != key)
+      if (it == uploads_.end() || it->second.key != key) {
+        // As the contract says: asked again, it tells whether the first call had succeeded.
+        auto completed = completed_.find(upload_id);
+        if (completed != completed_.end() && objects_[key].etag == completed->second.etag) {
+          return completed->second;
+        }
         return Error(Code::kNotFound, "no such upload");
+      }
       upload = it->second;
     }
     std::string body;
@@ -223,6 +229,7 @@ class FakeObjectStore final : public ObjectStore {
     {
       MutexLock lock(mutex_);
       uploads_.erase(upload_id);
+      completed_[upload_id] = info;
     }
     QUAY_TRY(scope.Finish());
     return info;
@@ -359,6 +366,7 @@ class FakeObjectStore final : public ObjectStore {
   mutable Mutex mutex_{LockRank::kProvider};
   std::map<std::string, Object> objects_ QUAY_GUARDED_BY(mutex_);
   std::map<std::string, Upload> uploads_ QUAY_GUARDED_BY(mutex_);
+  std::map<std::string, ObjectInfo> completed_ QUAY_GUARDED_BY(mutex_);
   std::vector<FakeRequest> log_ QUAY_GUARDED_BY(mutex_);
   int requests_ QUAY_GUARDED_BY(mutex_) = 0;
   int last_id_ QUAY_GUARDED_BY(mutex_) = 0;

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// FileCore: what became of a publication.
+
+#include <utility>
+
+#include "base/hash.h"
+#include "cache/file_core.h"
+#include "cache/unsettled.h"
+
+namespace quayfs {
+namespace {
+
+class HashSink final : public DataSink {
+ public:
+  Status Write(std::span<const std::byte> data) override {
+    hasher_.Update(data);
+    return {};
+  }
+  std::string Finish() { return hasher_.Finish(); }
+
+ private:
+  Hasher hasher_{HashKind::kSha256};
+};
+
+/// Nothing if the object at the key is not what was sent.
+Result<std::optional<ObjectInfo>> FindPut(ObjectStore& store, const Unsettled& put,
+                                          const CallOptions& call) {
+  auto head = store.Head(put.key, call);
+  if (head.Is(Code::kNotFound)) return std::optional<ObjectInfo>();
+  if (!head) return head.error();
+  const bool unchanged = put.condition.kind == Condition::Kind::kIfEtag &&
+                         SameEtag(put.condition.etag, head->info.etag);
+  if (unchanged || head->info.size != put.size) return std::optional<ObjectInfo>();
+  HashSink sink;
+  if (put.size > 0) {
+    auto got = store.Get({put.key, std::nullopt, head->info.etag}, sink, call);
+    if (got.Is(Code::kChanged) || got.Is(Code::kNotFound)) return std::optional<ObjectInfo>();
+    if (!got) return got.error();
+  }
+  if (sink.Finish() != put.sha256) return std::optional<ObjectInfo>();
+  return std::optional<ObjectInfo>(std::move(head->info));
+}
+
+Result<std::optional<ObjectInfo>> FindUpload(ObjectStore& store, const Unsettled& upload,
+                                             const CallOptions& call) {
+  auto completed =
+      store.CompleteUpload(upload.key, upload.upload_id, upload.parts, upload.condition, call);
+  if (completed) return std::optional<ObjectInfo>(*std::move(completed));
+  if (IsUnclear(completed.code())) return completed.error();
+  return std::optional<ObjectInfo>();
+}
+
+}  // namespace
+
+bool IsUnclear(Code code) {
+  return code == Code::kUnavailable || code == Code::kTimedOut || code == Code::kCancelled ||
+         code == Code::kCorrupt || code == Code::kInternal;
+}
+
+Condition AfterOwnChange(const Condition& condition, const Unsettled& settled,
+                         const std::string& etag) {
+  if (condition.kind == Condition::Kind::kNone || condition.kind != settled.condition.kind) {
+    return condition;
+  }
+  if (condition.kind == Condition::Kind::kIfEtag &&
+      !SameEtag(condition.etag, settled.condition.etag)) {
+    return condition;
+  }
+  return Condition::IfEtag(etag);
+}
+
+Result<ObjectInfo> FileCore::Settle(Unsettled attempt, Result<ObjectInfo> sent,
+                                    const CallOptions& call) {
+  if (sent && sent->etag.empty()) {
+    // Without its version the object could not be read from safely.
+    auto head = context_.store.Head(attempt.key, call);
+    sent = head ? Result<ObjectInfo>(head->info) : Result<ObjectInfo>(head.error());
+  }
+  MutexLock lock(mutex_);
+  commit_in_flight_ = false;
+  // The publication is gone if Replace() or Rebase() came in between: what the caller knows then is
+  // newer.
+  if (extents_.publication_in_progress()) {
+    if (sent) {
+      Commit(attempt.key, sent->etag);
+    } else if (IsUnclear(sent.code())) {
+      unsettled_ = std::move(attempt);
+    } else {
+      extents_.CancelPublication();
+    }
+  }
+  WakeAllUses();
+  changed_.NotifyAll();
+  return sent;
+}
+
+void FileCore::Commit(const std::string& key, const std::string& etag) {
+  base_ = {key, etag, extents_.publication_size()};
+  for (const ByteRange& range : extents_.CommitPublication()) {
+    context_.budget.Add(shared_from_this(), range);
+  }
+  NoteDirtyBytes();
+}
+
+Result<FileCore::Published> FileCore::ResolveUnsettled(PublishRequest* request,
+                                                       const CallOptions& call) {
+  Unsettled attempt;
+  {
+    MutexLock lock(mutex_);
+    if (!unsettled_) return Published();
+    attempt = *unsettled_;
+  }
+  QUAY_ASSIGN(Published found, attempt.upload_id.empty()
+                                   ? FindPut(context_.store, attempt, call)
+                                   : FindUpload(context_.store, attempt, call));
+  MutexLock lock(mutex_);
+  const bool dropped = !unsettled_.has_value();
+  unsettled_.reset();
+  if (dropped || !found) {
+    extents_.CancelPublication();
+    if (!found && !attempt.upload_id.empty()) PostAbort(attempt.key, attempt.upload_id);
+    WakeAllUses();
+    return Published();
+  }
+  Commit(attempt.key, found->etag);
+  WakeAllUses();
+  if (request->key != attempt.key) return Published();
+  if (!extents_.modified() && SameProperties(request->properties, attempt.properties)) return found;
+  request->condition = AfterOwnChange(request->condition, attempt, found->etag);
+  return Published();
+}
+
+}  // namespace quayfs
