@@ -42,13 +42,13 @@ void Loading::AddProblem(const Origin& origin, std::string text, Code code) {
   problems_.push_back({origin, std::move(text), code});
 }
 
-void Loading::AddWarning(const Origin& origin, std::string text) {
+void Loading::AddWarning(const Origin& origin, std::string_view text) {
   config.warnings.push_back(Locate(origin, text));
 }
 
 void Loading::TakeExtendedFindings(const Origin& origin) {
   for (std::string& error : extended.errors) AddProblem(origin, std::move(error));
-  for (std::string& warning : extended.warnings) AddWarning(origin, std::move(warning));
+  for (const std::string& warning : extended.warnings) AddWarning(origin, warning);
   extended.errors.clear();
   extended.warnings.clear();
 }

@@ -51,7 +51,7 @@ class Loading {
   bool ok() const { return problems_.empty(); }
 
   void AddProblem(const Origin& origin, std::string text, Code code = Code::kInvalidArgument);
-  void AddWarning(const Origin& origin, std::string text);
+  void AddWarning(const Origin& origin, std::string_view text);
   /// Turns what the extended parameters found into problems and warnings that happened at `origin`.
   void TakeExtendedFindings(const Origin& origin);
   /// A secret stands in the file itself: a problem if others can read the file.

@@ -24,21 +24,18 @@ const std::vector<std::string_view>& CannedAcls() {
   return *acls;
 }
 
+// clang-format off
 // A getter for one field, as a plain function pointer.
-#define QUAY_FIELD(name)               \
-  +[](MountConfig & config) -> auto& { \
-    return config.name;                \
-  }
+#define QUAY_FIELD(name) (+[](MountConfig& config) -> auto& { return config.name; })
 // The same for an enumeration whose values are the indexes of the choices.
-#define QUAY_CHOICE(name)                                            \
-  ChoiceBinding {                                                    \
-    [](MountConfig& config, size_t index) {                          \
-      config.name = static_cast<decltype(MountConfig::name)>(index); \
-    },                                                               \
-        [](const MountConfig& config) -> std::optional<size_t> {     \
-          return static_cast<size_t>(config.name);                   \
-        }                                                            \
-  }
+#define QUAY_CHOICE(name)                                                              \
+  (ChoiceBinding{[](MountConfig& config, size_t index) {                               \
+                   config.name = static_cast<decltype(MountConfig::name)>(index);      \
+                 },                                                                    \
+                 [](const MountConfig& config) -> std::optional<size_t> {              \
+                   return static_cast<size_t>(config.name);                            \
+                 }})
+// clang-format on
 
 ChoiceBinding SignatureBinding() {
   return {[](MountConfig& config, size_t index) {

@@ -72,7 +72,7 @@ class TemporaryDirectory {
   std::string path() const { return path_.string(); }
 
   std::string Write(const std::string& name, const std::string& text, mode_t mode = 0600) const {
-    const std::string path = *this / name;
+    std::string path = *this / name;
     std::filesystem::create_directories(std::filesystem::path(path).parent_path());
     std::ofstream(path, std::ios::binary) << text;
     chmod(path.c_str(), mode);
