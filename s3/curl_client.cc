@@ -287,10 +287,14 @@ void CurlHttpClient::Finish(CurlTransfer* transfer, CURLcode code) {
     End(transfer, transfer->Outcome(code));
     return;
   }
-  CURL* easy = transfer->easy();
-  curl_multi_remove_handle(multi_.get(), easy);
-  curl_easy_reset(easy);
-  if (Status launched = Launch(transfer, easy); !launched) End(transfer, launched.error());
+  const auto place = active_.find(transfer->id());
+  QUAY_CHECK(place != active_.end());
+  Easy broken_off = std::exchange(place->second.easy, Easy(curl_easy_init()));
+  curl_multi_remove_handle(multi_.get(), broken_off.get());
+  CURL* fresh = place->second.easy.get();
+  const Status launched =
+      fresh == nullptr ? NotSent(Code::kInternal, "out of memory") : Launch(transfer, fresh);
+  if (!launched) End(transfer, launched.error());
 }
 
 /// The last the loop does with a transfer. The handle is taken from libcurl first, then the caller
@@ -299,17 +303,20 @@ void CurlHttpClient::End(CurlTransfer* transfer, Result<HttpReply> result) {
   const std::string key = transfer->pool_key();
   const auto place = active_.find(transfer->id());
   QUAY_CHECK(place != active_.end());
-  Release(place);
+  Release(place, result.ok());
   transfer->Complete(std::move(result));
   StartWaiting(key);
 }
 
-void CurlHttpClient::Release(std::unordered_map<uint64_t, Active>::iterator place) {
+/// A handle whose transfer broke off keeps some of its state, reset or not: one that never got a
+/// connection refuses a buffer size from then on. So only those of good transfers are used again.
+void CurlHttpClient::Release(std::unordered_map<uint64_t, Active>::iterator place, bool reusable) {
   Easy easy = std::move(place->second.easy);
   --hosts_[place->second.transfer->pool_key()].active;
   active_.erase(place);
   curl_multi_remove_handle(multi_.get(), easy.get());
   AdjustCache();
+  if (!reusable) return;
   if (idle_easies_.size() >= std::max<size_t>(settings_.config.max_idle_connections, 1)) return;
   curl_easy_reset(easy.get());
   idle_easies_.push_back(std::move(easy));

@@ -84,7 +84,7 @@ class CurlHttpClient final : public HttpClient {
   void Reap();
   void Finish(CurlTransfer* transfer, CURLcode code);
   void End(CurlTransfer* transfer, Result<HttpReply> result);
-  void Release(std::unordered_map<uint64_t, Active>::iterator place);
+  void Release(std::unordered_map<uint64_t, Active>::iterator place, bool reusable);
   void AbortTransfer(const Abort& abort);
   bool AbortWaiting(const Abort& abort);
   void AdjustCache();

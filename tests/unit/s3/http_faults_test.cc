@@ -52,14 +52,40 @@ TEST_F(HttpFaultsTest, NobodyListens) {
   EXPECT_EQ(done.error().detail().http_status, 0);
 }
 
+TEST_F(HttpFaultsTest, AFailedTransferLeavesTheNextOneAlone) {
+  uint16_t port = 0;
+  {
+    const RawServer gone(AnswerAll(""));
+    port = gone.port();
+  }
+  RawServer server(AnswerAll("ok"));
+  const auto client = NewClient();
+  const TextBody body("body");
+  for (int i = 0; i < 3; ++i) {
+    for (const char* method : {"GET", "PUT", "POST"}) {
+      HttpRequest request = NewRequest(port, method);
+      if (request.method != "GET") request.body = &body;
+      const auto failed = client->Do(request, reply_, Patient());
+      ASSERT_TRUE(failed.Is(Code::kUnavailable)) << failed.error().ToString();
+      request.port = server.port();
+      Reply reply;
+      const auto done = client->Do(request, reply, Patient());
+      ASSERT_TRUE(done.ok()) << done.error().ToString();
+    }
+  }
+}
+
 TEST_F(HttpFaultsTest, TheNameCannotBeResolved) {
   const auto client = NewClient();
   HttpRequest request = NewRequest(80, "GET");
   request.host = "no..such";  // an empty label: refused without asking a name server
-  const auto done = client->Do(request, reply_, Patient());
-  ASSERT_TRUE(done.Is(Code::kUnavailable)) << done.error().ToString();
-  EXPECT_THAT(done.error().message(), HasSubstr("no..such:80"));
-  EXPECT_TRUE(done.error().detail().request_not_sent);
+  // The second time as well: nothing of the first failure sticks to the client.
+  for (int i = 0; i < 2; ++i) {
+    const auto done = client->Do(request, reply_, Patient());
+    ASSERT_TRUE(done.Is(Code::kUnavailable)) << done.error().ToString();
+    EXPECT_THAT(done.error().message(), HasSubstr("no..such:80"));
+    EXPECT_TRUE(done.error().detail().request_not_sent);
+  }
 }
 
 TEST_F(HttpFaultsTest, ConnectTimeout) {
