@@ -21,12 +21,11 @@ struct CacheConfig {
   uint64_t size_limit = 10ull << 30;   // bytes of clean data kept; dirty data is never dropped
   uint64_t put_size_max = 8ull << 20;  // larger contents go as multipart, where the store has it
   uint64_t part_size = 16ull << 20;  // of the first parts; they grow so that 5 TiB fit into 10,000
-  uint64_t fetch_block = 128ull << 10;    // random reads fetch at least this much, aligned
-  uint64_t fetch_part = 8ull << 20;       // one ranged GET of a sequential reader
-  uint64_t read_ahead_max = 64ull << 20;  // per open handle
-  size_t transfers = 32;                  // requests in flight for contents
-  uint64_t snapshot_memory =
-      64ull << 20;  // bytes of small files held in memory while they are being sent
+  uint64_t fetch_block = 128ull << 10;     // random reads fetch at least this much, aligned
+  uint64_t fetch_part = 8ull << 20;        // one ranged GET of a sequential reader
+  uint64_t read_ahead_max = 64ull << 20;   // per open handle
+  size_t transfers = 32;                   // requests in flight for contents
+  uint64_t snapshot_memory = 64ull << 20;  // bytes of small files in memory while being sent
 };
 
 struct CacheStats {
@@ -49,8 +48,10 @@ class Cache {
   /// An empty file without a base; `inode` names its local file. Replaces a leftover of that
   /// number.
   virtual Result<std::shared_ptr<FileData>> Create(uint64_t inode) = 0;
-  /// A file that shows `base`. Bytes cached for that inode earlier in this mount are used if they
-  /// belong to the same version.
+  /// A file that shows `base`, which must exist. Bytes cached for that inode earlier in this mount
+  /// are used if they belong to the same version. The same inode is the same FileData as long as
+  /// anybody holds it. A file that was let go while it was dirty comes back as it was, whatever
+  /// `base` says: see FileData::state().
   virtual Result<std::shared_ptr<FileData>> Open(uint64_t inode, const BaseVersion& base) = 0;
   /// The inode is gone for good: drops what is cached once nobody holds its FileData any more,
   /// dirty or not.

@@ -9,23 +9,21 @@
 namespace quayfs {
 namespace {
 
-/// Calls `visit(segment, bytes)` for each segment that `range` touches.
-template <typename Visit>
-void ForEachSegment(ByteRange range, Visit visit) {
-  while (range.begin < range.end) {
-    const uint64_t segment = range.begin / CleanBudget::kSegment;
-    const uint64_t end = std::min(range.end, (segment + 1) * CleanBudget::kSegment);
-    visit(segment, end - range.begin);
-    range.begin = end;
-  }
+/// Takes off what lies in the first segment of `rest`; false when nothing is left.
+bool NextPiece(ByteRange* rest, ByteRange* piece) {
+  if (rest->empty()) return false;
+  const uint64_t segment_end = (rest->begin / CleanBudget::kSegment + 1) * CleanBudget::kSegment;
+  *piece = {rest->begin, std::min(rest->end, segment_end)};
+  rest->begin = piece->end;
+  return true;
 }
 
 }  // namespace
 
 void CleanBudget::Add(const std::shared_ptr<Evictable>& owner, ByteRange range) {
   MutexLock lock(mutex_);
-  ForEachSegment(range, [&](uint64_t number, uint64_t bytes) QUAY_REQUIRES(mutex_) {
-    const Key key{owner.get(), number};
+  for (ByteRange piece; NextPiece(&range, &piece);) {
+    const Key key{owner.get(), piece.begin / kSegment};
     auto it = index_.find(key);
     if (it == index_.end()) {
       segments_.push_front({key, owner, 0});
@@ -33,29 +31,30 @@ void CleanBudget::Add(const std::shared_ptr<Evictable>& owner, ByteRange range) 
     } else {
       segments_.splice(segments_.begin(), segments_, it->second);
     }
-    it->second->bytes += bytes;
-    bytes_ += bytes;
-  });
+    it->second->bytes += piece.length();
+    bytes_ += piece.length();
+  }
 }
 
 void CleanBudget::Subtract(const Evictable* owner, ByteRange range) {
   MutexLock lock(mutex_);
-  ForEachSegment(range, [&](uint64_t number, uint64_t bytes) QUAY_REQUIRES(mutex_) {
-    auto it = index_.find({owner, number});
-    QUAY_CHECK(it != index_.end() && it->second->bytes >= bytes);
-    it->second->bytes -= bytes;
-    bytes_ -= bytes;
+  for (ByteRange piece; NextPiece(&range, &piece);) {
+    auto it = index_.find({owner, piece.begin / kSegment});
+    QUAY_CHECK(it != index_.end() && it->second->bytes >= piece.length());
+    it->second->bytes -= piece.length();
+    bytes_ -= piece.length();
     if (it->second->bytes == 0) Remove(it);
-  });
+  }
 }
 
 void CleanBudget::Touch(const Evictable* owner, ByteRange range) {
   MutexLock lock(mutex_);
-  ForEachSegment(range, [&](uint64_t number, uint64_t /*bytes*/) QUAY_REQUIRES(mutex_) {
-    if (!segments_.empty() && segments_.front().key == Key{owner, number}) return;
-    auto it = index_.find({owner, number});
+  for (ByteRange piece; NextPiece(&range, &piece);) {
+    const Key key{owner, piece.begin / kSegment};
+    if (!segments_.empty() && segments_.front().key == key) continue;
+    auto it = index_.find(key);
     if (it != index_.end()) segments_.splice(segments_.begin(), segments_, it->second);
-  });
+  }
 }
 
 void CleanBudget::Forget(const Evictable* owner) {

@@ -101,8 +101,11 @@ class FileData {
   /// multipart upload in which unchanged ranges of the base are part-copied. Sends content even if
   /// nothing is dirty. On success the base is the new version, and bytes that were not written
   /// meanwhile are clean. One publication at a time; a second caller waits. On failure everything
-  /// stays dirty and nothing in the bucket has changed (or it is unclear: kUnavailable, kTimedOut).
-  /// kChanged / kAlreadyExists by the condition, or because the base to copy from has changed.
+  /// stays dirty and nothing in the bucket has changed (or it is unclear: kUnavailable, kTimedOut,
+  /// kCancelled; then the next publication finds out first, and takes our own late success for what
+  /// it is when it tests `condition`). kChanged / kAlreadyExists by the condition, or because the
+  /// base to copy from has changed. kIo if the local disk has lost bytes of the file; they must be
+  /// written again first.
   virtual Result<ObjectInfo> Publish(const PublishRequest& request, const CallOptions& call) = 0;
 
   /// The same bytes now lie at `base` (after a server-side copy, move or metadata change): cached

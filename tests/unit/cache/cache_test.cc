@@ -233,10 +233,10 @@ TEST_F(EvictionTest, AFileLargerThanTheCacheCanBeReadThrough) {
 }
 
 TEST(TransfersTest, SmallFlowsAreNotStarvedByALargeOne) {
-  Transfers transfers(4);
   Gate gate;
   std::atomic<int> large_done{0};
   std::atomic<int> large_before_small{-1};
+  Transfers transfers(4);
   for (int i = 0; i < 100; ++i) {
     transfers.Post(1, Transfers::Lane::kBulk, [&] {
       gate.Pass();
@@ -252,14 +252,14 @@ TEST(TransfersTest, SmallFlowsAreNotStarvedByALargeOne) {
 }
 
 TEST(TransfersTest, UrgentTasksFindASlotWhenBulkIsStuck) {
-  Transfers transfers(8);
   Gate gate;
+  std::atomic<bool> ran{false};
+  Transfers transfers(8);
   for (int flow = 0; flow < 20; ++flow) {
     transfers.Post(static_cast<Transfers::Flow>(flow), Transfers::Lane::kBulk,
                    [&] { gate.Pass(); });
   }
   gate.WaitForArrivals(7);
-  std::atomic<bool> ran{false};
   transfers.Post(99, Transfers::Lane::kUrgent, [&] { ran = true; });
   EXPECT_TRUE(Eventually([&] { return ran.load(); }));
   gate.Open();
