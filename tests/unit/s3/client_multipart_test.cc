@@ -186,6 +186,19 @@ TEST_F(ClientMultipart, TheOldObjectIsNotTakenForTheNewOne) {
               ElementsAre("POST /bkt/k?uploadId=u", "HEAD /bkt/k", "POST /bkt/k?uploadId=u"));
 }
 
+TEST_F(ClientMultipart, AnotherWritersObjectIsNotTakenForOurs) {
+  config_.etag_is_md5 = true;
+  http_.Then(200, Initiated("u"), {{"Date", Date(0)}});
+  ASSERT_TRUE(client().CreateUpload("k", {}, call_).ok());
+  // Of the right size and younger than the upload, but not made of its parts.
+  http_.Then(404, ErrorBody("NoSuchUpload"))
+      .Then(200, "",
+            {{"Content-Length", "8"},
+             {"ETag", "\"00000000000000000000000000000000-2\""},
+             {"Last-Modified", Date(100)}});
+  EXPECT_TRUE(client().CompleteUpload({"k", "u", kParts, {}}, call_).Is(Code::kNotFound));
+}
+
 TEST_F(ClientMultipart, WithoutMd5EtagsTheAgeIsEvidence) {
   http_.Then(200, Initiated("u"), {{"Date", Date(0)}});
   ASSERT_TRUE(client().CreateUpload("k", {}, call_).ok());

@@ -137,6 +137,7 @@ TEST_F(ClientObjects, RepliesThatDoNotFitAreCorruptAndNotDelivered) {
   };
   const ByteRange range{3, 8};
   EXPECT_EQ(get(Part("45678", "4-8/100"), range), Code::kCorrupt) << "another offset";
+  EXPECT_EQ(get(Part("4567", "4-7/100"), range), Code::kCorrupt) << "another offset, the right end";
   EXPECT_EQ(get(Part("3456", "3-6/100"), range), Code::kCorrupt) << "shorter";
   EXPECT_EQ(get(Part("345678", "3-8/100"), range), Code::kCorrupt) << "longer";
   EXPECT_EQ(get(Part("34567", "3-7/*"), range), Code::kCorrupt) << "no size";
