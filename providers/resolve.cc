@@ -299,6 +299,8 @@ Status Resolver::Transport() {
   }
   http.max_connections_per_host = config_.max_connections;
   http.max_idle_connections = std::min(http.max_idle_connections, config_.max_connections);
+  http.connect_timeout = config_.connect_timeout.value_or(http.connect_timeout);
+  http.low_speed_time = config_.stall_timeout.value_or(http.low_speed_time);
   http.ipv6 = config_.ipv6;
   http.proxy = config_.proxy;
   http.upload_bytes_per_second = config_.upload_limit;

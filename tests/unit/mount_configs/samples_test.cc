@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "mount-configs/render.h"
+#include "providers/profiles.h"
+#include "providers/resolve.h"
 #include "tests/unit/mount_configs/test_support.h"
 
 namespace quayfs {
@@ -53,6 +55,24 @@ TEST(Samples, AreThereAndLoadWithoutAWarning) {
   EXPECT_THAT(names, ::testing::ElementsAre("aws.toml", "backup-host.toml", "ceph.toml",
                                             "kodo.toml", "local.toml", "minio.toml",
                                             "qingstor.toml", "s3-compatible.toml"));
+}
+
+/// With keys in place, each names a store that can be opened: what it says is not only well-formed
+/// but valid for its provider.
+TEST(Samples, AreValidForTheirProvider) {
+  for (const std::filesystem::path& path : Samples()) {
+    const std::string name = path.filename().string();
+    SCOPED_TRACE(name);
+    Result<MountConfig> loaded =
+        ParseMountConfig(ReadWholeFile(path), path.string(), true, WithoutSecrets());
+    ASSERT_TRUE(loaded.ok()) << ErrorOf(loaded);
+    const Result<const Profile*> profile = FindProfile(loaded->store.provider);
+    ASSERT_TRUE(profile.ok());
+    if ((*profile)->protocol != Protocol::kS3) continue;
+    loaded->store.credentials = {"AK", "SK", ""};
+    const Result<ResolvedStore> resolved = ResolveStore(loaded->store);
+    EXPECT_TRUE(resolved.ok()) << resolved.error().message();
+  }
 }
 
 /// Whatever is broken in a file, loading ends with a config or a message, and no message repeats

@@ -42,6 +42,16 @@ void ExpectRefused(const StoreConfig& config, std::string_view field, std::strin
   EXPECT_NE(message.find(words), std::string::npos) << message;
 }
 
+TEST(Resolve, TimeoutsAreTheUsersOrTheUsualOnes) {
+  StoreConfig config = Generic("https://s3.example.org");
+  EXPECT_EQ(Client(config).http.connect_timeout, s3::HttpConfig{}.connect_timeout);
+  EXPECT_EQ(Client(config).http.low_speed_time, s3::HttpConfig{}.low_speed_time);
+  config.connect_timeout = std::chrono::seconds(3);
+  config.stall_timeout = std::chrono::seconds(7);
+  EXPECT_EQ(Client(config).http.connect_timeout, Duration(std::chrono::seconds(3)));
+  EXPECT_EQ(Client(config).http.low_speed_time, Duration(std::chrono::seconds(7)));
+}
+
 TEST(Resolve, Kodo) {
   StoreConfig config = Kodo();
   config.storage_class = "Infrequent Access";
