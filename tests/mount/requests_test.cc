@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What common operations cost, in requests, as the server counts them.
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <numeric>
+#include <string>
+
+#include "tests/mount/mount_fixture.h"
+
+namespace quayfs::mounttest {
+namespace {
+
+class RequestsTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (const std::string why = WhyNoFuse(); !why.empty()) GTEST_SKIP() << why;
+    environment_.emplace("server");
+  }
+  testserver::Server& server() { return *environment_->server(); }
+  std::string Path(const std::string& name) { return environment_->Path(name); }
+  uint64_t Total() {
+    uint64_t total = 0;
+    for (const auto& [operation, count] : server().Counts()) total += count;
+    return total;
+  }
+  std::string Shown() {
+    std::string text;
+    for (const auto& [operation, count] : server().Counts())
+      text += operation + "=" + std::to_string(count) + " ";
+    return text;
+  }
+  std::optional<MountEnvironment> environment_;
+};
+
+TEST_F(RequestsTest, CreateWriteCloseIsOnePut) {
+  ASSERT_NO_FATAL_FAILURE(environment_->Mount());
+  ASSERT_EQ(::mkdir(Path("d").c_str(), 0755), 0);
+  server().ResetLog();
+  for (int i = 0; i < 10; ++i) WriteFile(Path("d/f" + std::to_string(i)), "contents");
+  EXPECT_EQ(server().Count("PutObject"), 10U) << Shown();
+  EXPECT_EQ(Total(), 10U) << Shown();
+}
+
+TEST_F(RequestsTest, AModeThatIsAlreadyThereCostsNothing) {
+  ASSERT_NO_FATAL_FAILURE(environment_->Mount());
+  WriteFile(Path("f"), "x");
+  ASSERT_EQ(::chmod(Path("f").c_str(), 0640), 0);
+  server().ResetLog();
+  ASSERT_EQ(::chmod(Path("f").c_str(), 0640), 0);
+  EXPECT_EQ(Total(), 0U) << Shown();
+  ASSERT_EQ(::chmod(Path("f").c_str(), 0600), 0);
+  EXPECT_EQ(server().Count("PutObject") + server().Count("CopyObject"), 1U) << Shown();
+}
+
+TEST_F(RequestsTest, TheSecondLookCostsNothing) {
+  for (int i = 0; i < 50; ++i) {
+    ASSERT_NO_FATAL_FAILURE(environment_->PutObject("d/f" + std::to_string(i), "contents"));
+  }
+  ASSERT_NO_FATAL_FAILURE(environment_->Mount());
+  ASSERT_EQ(RunCommand({"ls", "-lR", environment_->mount_point()}).status, 0);
+  EXPECT_LE(server().Count("HeadObject"), 60U) << Shown();
+  server().ResetLog();
+  ASSERT_EQ(RunCommand({"ls", "-lR", environment_->mount_point()}).status, 0);
+  EXPECT_EQ(Total(), 0U) << Shown();
+}
+
+TEST_F(RequestsTest, AFileThatWasReadIsNotReadAgain) {
+  ASSERT_NO_FATAL_FAILURE(environment_->PutObject("big", Pattern(3 << 20, 5)));
+  ASSERT_NO_FATAL_FAILURE(environment_->Mount());
+  EXPECT_TRUE(ReadFile(Path("big")) == Pattern(3 << 20, 5));
+  server().ResetLog();
+  EXPECT_TRUE(ReadFile(Path("big")) == Pattern(3 << 20, 5));
+  EXPECT_EQ(server().Count("GetObject"), 0U) << Shown();
+}
+
+TEST_F(RequestsTest, AnIdleMountSendsNothing) {
+  ASSERT_NO_FATAL_FAILURE(environment_->Mount());
+  WriteFile(Path("f"), "x");
+  ASSERT_EQ(RunQuayfs({"sync", environment_->mount_point()}).status, 0);
+  server().ResetLog();
+  ASSERT_EQ(RunQuayfs({"status", environment_->mount_point()}).status, 0);
+  ASSERT_EQ(RunQuayfs({"sync", environment_->mount_point()}).status, 0);
+  EXPECT_EQ(Total(), 0U) << Shown();
+}
+
+TEST_F(RequestsTest, APatchOfALargeFileSendsLittle) {
+  ASSERT_NO_FATAL_FAILURE(environment_->Mount());
+  WriteFile(Path("large"), Pattern(64 << 20, 3));
+  server().ResetLog();
+  const UniqueFd file(::open(Path("large").c_str(), O_WRONLY | O_CLOEXEC));
+  ASSERT_EQ(::pwrite(file.get(), "patch", 5, 33 << 20), 5);
+  ASSERT_EQ(::fsync(file.get()), 0) << std::strerror(errno);
+  EXPECT_LE(server().Count("UploadPart"), 1U) << Shown();
+  EXPECT_GE(server().Count("UploadPartCopy"), 1U) << Shown();
+  EXPECT_LE(Total(), 10U) << Shown();
+}
+
+}  // namespace
+}  // namespace quayfs::mounttest
