@@ -66,6 +66,8 @@ write_config() {
         printf '%s\n' 'provider = "s3"' "endpoint = \"$S3_ENDPOINT\"" "bucket = \"$S3_BUCKET\"" "prefix = \"$prefix\"" \
           '' '[credentials]' "access_key_id = \"$S3_ACCESS_KEY\"" "secret_access_key = \"$S3_SECRET_KEY\""
       fi
+      # Owners and modes come back whole only if the bucket is trusted with set-gid bits and devices.
+      printf '%s\n' '' '[mount]' 'trust_special = true'
       printf '%s\n' '' '[cache]' "directory = \"$TOOL_CACHE\"" "${CONFIG_LINES[@]}"
     } >"$TOOL_CONFIG"
   )

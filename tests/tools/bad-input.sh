@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # What people get wrong: each must give one readable line, a non-zero status, no mount and no process left behind.
-# Needs an S3 server; what only a server that checks regions can show is skipped on others (TOOL_CHECKS_REGION).
+# Needs an S3 server; what only one that checks regions can show is skipped on others (TOOL_CHECKS_REGION).
 
 set -euo pipefail
 # shellcheck source=tests/tools/lib.sh
@@ -108,16 +108,20 @@ check "the config is good as it is" "$QUAYFS" mount "$config" "$mount_point"
 check "and unmounts" "$QUAYFS" umount "$mount_point"
 
 write_config 'access_key_id = "no-such-key"'
-refused "wrong access key" 'access.?key|credential|InvalidAccessKeyId'
+refused "wrong access key" 'no-such-key'
 write_config 'secret_access_key = "wrong"'
 refused "wrong secret" 'secret|signature'
 write_config 'bucket = "no-such-bucket-here"'
 refused "missing bucket" 'no-such-bucket-here'
+write_config 'region = "Nowhere at all"'
+refused "wrong region" 'region'
 if [[ -n ${TOOL_CHECKS_REGION:-} ]]; then
+  # A server that says where the bucket is makes it right.
   write_config 'region = "eu-nowhere-7"'
-  refused "wrong region" 'region'
+  check "another region than the bucket's is put right" "$QUAYFS" mount "$config" "$mount_point"
+  check "and it can be unmounted" "$QUAYFS" umount "$mount_point"
 else
-  skip "wrong region" "this server does not check it"
+  skip "another region than the bucket's is put right" "this server does not check it"
 fi
 write_config 'endpoint = "http://127.0.0.1:1"'
 refused "nobody listens there" '127\.0\.0\.1:1|connect|refused'
