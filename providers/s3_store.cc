@@ -233,6 +233,8 @@ Status S3Store::CheckBucket(const CallOptions& call) {
   // The S3 name of a bucket can differ from the one its owner knows (protocol.md 1.2): show what
   // there is.
   const auto names = client_.ListBuckets(call);
+  // The reply to a HEAD has no body that could say why; this one has.
+  if (names.Is(Code::kUnauthenticated) || names.Is(Code::kClockSkew)) return names.error();
   if (!names || names->empty()) return status;
   return Error(status.code(),
                fmt::format("{}; these credentials own: {}", status.error().message(),
