@@ -172,7 +172,7 @@ Status Core::ReadDir(const OpContext& context, OpenDirectory& directory, uint64_
     if (!more) return {};
     offset = kOffsetOfFirstChild;
   }
-  bool taken_any = offset > kOffsetOfFirstChild;
+  bool taken_any = false;  // by this call: an answer without entries means the end
   while (true) {
     const uint64_t index = offset - kOffsetOfFirstChild;
     if (index >= directory.items.size()) {
