@@ -2,11 +2,11 @@
 //
 // quayfs-testserver: the test server as a program, for scripts and for other people's S3 tools.
 
-#include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -108,6 +108,7 @@ int main(int argc, char** argv) {
   CLI::App app("An S3 endpoint on loopback for tests");
   Options options;
   options.account = options.config.accounts.front();
+  options.config.log_limit = 100000;  // a long run must not fill the memory
   AddPlace(app, options);
   AddBehaviour(app, options);
   CLI11_PARSE(app, argc, argv);

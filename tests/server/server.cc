@@ -7,12 +7,12 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <list>
 #include <thread>
 
@@ -206,7 +206,12 @@ void ServerImpl::Accept() {
     if (poll(waiting, 2, -1) < 0) continue;
     if (core_->stopping()) return;
     UniqueFd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (fd.valid()) AddConnection(std::move(fd));
+    if (fd.valid()) {
+      AddConnection(std::move(fd));
+    } else if (errno == EMFILE || errno == ENFILE) {
+      // The waiting connection stays readable: do not spin until a descriptor is free.
+      core_->Pause(std::chrono::milliseconds(20));
+    }
     std::list<Connection> ended;
     {
       const MutexLock lock(mutex_);

@@ -176,6 +176,7 @@ TEST(ListingModelTest, PagesAddUp) {
       for (const ListEntry& entry : page.entries) seen.push_back(entry.name);
       if (!page.truncated) break;
       ASSERT_EQ(query.max, page.entries.size());
+      ASSERT_LT(query.after, page.next) << "no progress";
       query.after = page.next;
     }
     EXPECT_EQ(std::vector<std::string>(expected.begin(), expected.end()), seen)
