@@ -24,8 +24,8 @@ bool IsLocalFailure(Code code) {
          code == Code::kReadOnly;
 }
 
-void StopAll(const std::vector<std::stop_source>& stops) {
-  for (std::stop_source stop : stops) stop.request_stop();
+void StopAll(std::vector<std::stop_source>& stops) {
+  for (std::stop_source& stop : stops) stop.request_stop();
 }
 
 }  // namespace

@@ -192,7 +192,7 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   void BeginStream() QUAY_REQUIRES(mutex_);
   void RunCreate(const SessionRef& session);
   /// Ends a session that nobody will complete; the upload is aborted in the background.
-  void AbandonSession(SessionRef session, std::vector<std::stop_source>* stops)
+  void AbandonSession(const SessionRef& session, std::vector<std::stop_source>* stops)
       QUAY_REQUIRES(mutex_);
   void PostAbort(const std::string& key, const std::string& upload_id);
 

@@ -218,7 +218,7 @@ Status FileCore::SendParts(PublishRun& run) {
       }
     }
     UseRef use = AddUse(run.parts[i].range);
-    const Status sent = SendPart(run, run.parts[i], &use);
+    Status sent = SendPart(run, run.parts[i], &use);
     if (use != nullptr) RemoveUse(use);
     if (!sent) return sent;
   }
@@ -345,7 +345,7 @@ void FileCore::PartFinished(const PartTask& task, Result<PartInfo> result) {
     const bool stale = record.stale->load();
     if (result && !stale) {
       record.sent = true;
-      record.info = *std::move(result);
+      record.info = *result;
       record.info.number = task.part.number;
     } else {
       session.parts.erase(it);
@@ -365,7 +365,7 @@ void FileCore::PartFinished(const PartTask& task, Result<PartInfo> result) {
     }
     changed_.NotifyAll();
   }
-  if (failed) std::stop_source(task.session->stop).request_stop();
+  if (failed) task.session->stop.request_stop();
   for (std::stop_source& stop : stops) stop.request_stop();
 }
 

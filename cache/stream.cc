@@ -104,7 +104,7 @@ void FileCore::RunCreate(const SessionRef& session) {
   changed_.NotifyAll();
 }
 
-void FileCore::AbandonSession(SessionRef session, std::vector<std::stop_source>* stops) {
+void FileCore::AbandonSession(const SessionRef& session, std::vector<std::stop_source>* stops) {
   if (session->phase == UploadSession::Phase::kAbandoned) return;
   const bool open = session->phase == UploadSession::Phase::kOpen;
   session->phase = UploadSession::Phase::kAbandoned;
