@@ -79,7 +79,7 @@ void Readiness::Tell(char kind, const std::string& message) {
   pipe_.Reset();
 }
 
-int RunInBackground(bool keep_stderr, const std::function<int(Readiness&)>& daemon) {
+int RunInBackground(int log_file, const std::function<int(Readiness&)>& daemon) {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
     PrintError(ErrnoError(errno, "make a pipe").message());
@@ -99,7 +99,7 @@ int RunInBackground(bool keep_stderr, const std::function<int(Readiness&)>& daem
   }
   reading.Reset();
   Readiness readiness(std::move(writing));
-  const Status left = LeaveTerminal(keep_stderr);
+  const Status left = LeaveTerminal(log_file);
   if (!left) {
     readiness.Failed(left.error().message());
     return kExitFailed;

@@ -34,9 +34,9 @@ class Readiness {
 };
 
 /// Runs `daemon` in a child that has left the terminal, waits until it is ready, and returns the
-/// exit status for this process. In the child, returns what `daemon` returned. `keep_stderr`:
-/// standard error is a log file by now.
-int RunInBackground(bool keep_stderr, const std::function<int(Readiness&)>& daemon);
+/// exit status for this process. In the child, returns what `daemon` returned. `log_file` becomes
+/// its standard error, /dev/null if it is -1.
+int RunInBackground(int log_file, const std::function<int(Readiness&)>& daemon);
 
 /// Prints "quayfs: MESSAGE" to standard error, each line of it.
 void PrintError(const std::string& message);

@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include <fmt/format.h>
-#include <unistd.h>
-
-#include <array>
-#include <cerrno>
-#include <climits>
-#include <cstdio>
 #include <string>
+#include <utility>
 
 #include "base/log.h"
+#include "base/unique_fd.h"
 #include "fs/program/commands.h"
 #include "fs/program/daemon.h"
 #include "fs/program/exit_status.h"
@@ -43,18 +38,20 @@ int RunMount(const MountRequest& request) {
 
   SetLogThreshold(config->log_level);
   RaiseFileLimit();
+  UniqueFd log_file;
   if (!request.log_file.empty()) {
-    const Status sent = SendStderrTo(request.log_file);
-    if (!sent) return Fail(sent.error());
+    auto opened = OpenLogFile(request.log_file);
+    if (!opened) return Fail(opened.error());
+    log_file = *std::move(opened);
+    LogToFile(log_file.get());
   }
   if (request.foreground) {
     BlockSignals();
     Readiness readiness;
     return ServeMount(*config, place->path, readiness);
   }
-  const bool to_file = !request.log_file.empty();
-  return RunInBackground(to_file, [&](Readiness& readiness) {
-    if (!to_file) LogToSyslog();
+  return RunInBackground(log_file.get(), [&](Readiness& readiness) {
+    if (!log_file.valid()) LogToSyslog();
     BlockSignals();
     return ServeMount(*config, place->path, readiness);
   });

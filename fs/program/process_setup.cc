@@ -17,7 +17,6 @@
 #include <string_view>
 
 #include "base/log.h"
-#include "base/unique_fd.h"
 
 namespace quayfs::program {
 namespace {
@@ -62,23 +61,30 @@ void BlockSignals() {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
-Status SendStderrTo(const std::string& path) {
-  const UniqueFd file(
-      ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+Result<UniqueFd> OpenLogFile(const std::string& path) {
+  UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!file.valid()) return ErrnoError(errno, "open the log file " + path);
-  if (::dup2(file.get(), STDERR_FILENO) < 0)
-    return ErrnoError(errno, "write to the log file " + path);
-  return {};
+  return file;
 }
 
-Status LeaveTerminal(bool keep_stderr) {
+void LogToFile(int file) {
+  SetLogSink([file](LogLevel /*level*/, std::string_view line) {
+    // One write per line, so that lines of several processes do not mix; there is nobody to tell of
+    // a full disk.
+    const std::string text = std::string(line) + '\n';
+    while (::write(file, text.data(), text.size()) < 0 && errno == EINTR) {
+    }
+  });
+}
+
+Status LeaveTerminal(int log_file) {
   if (::setsid() < 0) return ErrnoError(errno, "leave the terminal");
   if (::chdir("/") != 0) return ErrnoError(errno, "change to /");
   const UniqueFd nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!nothing.valid()) return ErrnoError(errno, "open /dev/null");
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    if (fd == STDERR_FILENO && keep_stderr) continue;
-    if (::dup2(nothing.get(), fd) < 0) return ErrnoError(errno, "leave the terminal");
+    const int instead = fd == STDERR_FILENO && log_file >= 0 ? log_file : nothing.get();
+    if (::dup2(instead, fd) < 0) return ErrnoError(errno, "leave the terminal");
   }
   return {};
 }

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 
 namespace quayfs::program {
 
@@ -21,12 +22,15 @@ void RaiseFileLimit();
 /// thread can wait for them; SIGPIPE is ignored.
 void BlockSignals();
 
-/// Appends standard error, and with it the log, to a file made with mode 0600.
-Status SendStderrTo(const std::string& path);
+/// Opens a log file for appending, made with mode 0600; refuses a symbolic link.
+Result<UniqueFd> OpenLogFile(const std::string& path);
 
-/// Standard input, output and (if asked) error become /dev/null; the process leaves its terminal's
-/// session and stands in "/".
-Status LeaveTerminal(bool keep_stderr);
+/// The log goes to `file`, which must stay open.
+void LogToFile(int file);
+
+/// Standard input and output become /dev/null, standard error `log_file` or /dev/null too if that
+/// is -1; the process leaves its terminal's session and stands in "/".
+Status LeaveTerminal(int log_file);
 
 /// The log goes to syslog, which is the journal where there is one.
 void LogToSyslog();

@@ -57,10 +57,12 @@ TEST_P(FilesTest, WritesLandAnywhere) {
 }
 
 TEST_P(FilesTest, ExclusiveCreateRefusesWhatIsThere) {
-  const UniqueFd first(::open(Path("x").c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  UniqueFd first(::open(Path("x").c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   EXPECT_TRUE(first.valid()) << std::strerror(errno);
+  first.Reset();
   EXPECT_EQ(Try(::open(Path("x").c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)), EEXIST);
-  env().PutObject("from-elsewhere", "x");
+  ASSERT_NO_FATAL_FAILURE(env().PutObject("from-elsewhere", "x"));
+  ASSERT_NO_FATAL_FAILURE(env().Remount());
   EXPECT_EQ(
       Try(::open(Path("from-elsewhere").c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)),
       EEXIST);

@@ -99,6 +99,7 @@ TEST_P(NamesTest, NoReplaceKeepsWhatIsThere) {
   EXPECT_EQ(RenameWith("a", "b", RENAME_NOREPLACE), EEXIST);
   EXPECT_EQ(ReadFile(Path("b")), "b");
   ASSERT_NO_FATAL_FAILURE(env().PutObject("c", "from elsewhere"));
+  ASSERT_NO_FATAL_FAILURE(env().Remount());
   EXPECT_EQ(RenameWith("a", "c", RENAME_NOREPLACE), EEXIST);
   EXPECT_EQ(RenameWith("a", "d", RENAME_NOREPLACE), 0);
   EXPECT_EQ(ReadFile(Path("d")), "a");

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "fs/program/control_client.h"
+#include "fs/program/control_protocol.h"
+#include "fs/program/control_server.h"
+
+namespace quayfs::program {
+namespace {
+
+using nlohmann::json;
+
+TEST(ControlSocketName, IsReadableUniqueAndAPathOfOneName) {
+  const std::string name = ControlSocketName("/mnt/two words");
+  EXPECT_EQ(name.rfind("mnt-two-words-", 0), 0U) << name;
+  EXPECT_EQ(name.find('/'), std::string::npos);
+  EXPECT_NE(name, ControlSocketName("/mnt/two-words"));
+  EXPECT_LT(ControlSocketName("/" + std::string(4000, 'x')).size(), 64U);
+  EXPECT_NE(ControlSocketName("/"), ControlSocketName("//"));
+}
+
+TEST(LineBuffer, TakesWholeLinesOnly) {
+  LineBuffer lines;
+  lines.Append("one\ntw");
+  EXPECT_EQ(lines.Take(), "one");
+  EXPECT_EQ(lines.Take(), std::nullopt);
+  lines.Append("o\n\n");
+  EXPECT_EQ(lines.Take(), "two");
+  EXPECT_EQ(lines.Take(), "");
+  EXPECT_FALSE(lines.too_long());
+  lines.Append(std::string(kControlLineMax + 1, 'x'));
+  EXPECT_TRUE(lines.too_long());
+}
+
+class ControlTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    // A mount point of its own gives a socket of its own, wherever sockets lie for this user.
+    mount_point_ = std::filesystem::temp_directory_path().string() + "/quayfs-control-test-" +
+                   std::to_string(::getpid());
+    handlers_.status = [] { return json({{"mount_point", "here"}}); };
+    handlers_.sync = [](const CallOptions&) { return Status(); };
+    handlers_.progress = [] { return SyncProgress{2, 300}; };
+  }
+  std::string SocketPath() const {
+    return ControlDirectory(::geteuid()) + "/" + ControlSocketName(mount_point_);
+  }
+  std::unique_ptr<ControlServer> Start() {
+    auto server = ControlServer::Start(mount_point_, handlers_);
+    EXPECT_TRUE(server.ok()) << server.error().ToString();
+    return server.ok() ? *std::move(server) : nullptr;
+  }
+
+  std::string mount_point_;
+  ControlHandlers handlers_;
+};
+
+TEST_F(ControlTest, AnswersStatusAndSaysWhoItIs) {
+  const auto server = Start();
+  auto client = ControlClient::Connect(SocketPath());
+  ASSERT_TRUE(client.ok()) << client.error().ToString();
+  EXPECT_EQ(client->pid(), ::getpid());
+  const auto status = client->AskStatus();
+  ASSERT_TRUE(status.ok()) << status.error().ToString();
+  EXPECT_EQ(status->at("mount_point"), "here");
+  struct stat facts {};
+  ASSERT_EQ(::stat(SocketPath().c_str(), &facts), 0);
+  EXPECT_EQ(facts.st_mode & 0777, 0600U);
+}
+
+TEST_F(ControlTest, SyncReportsProgressUntilItIsDone) {
+  std::atomic<bool> finish = false;
+  handlers_.sync = [&finish](const CallOptions&) {
+    while (!finish) std::this_thread::yield();
+    return Status();
+  };
+  const auto server = Start();
+  auto client = ControlClient::Connect(SocketPath());
+  ASSERT_TRUE(client.ok());
+  int reports = 0;
+  const Status synced = client->AskSync([&](const SyncProgress& progress) {
+    EXPECT_EQ(progress.files, 2U);
+    EXPECT_EQ(progress.bytes, 300U);
+    if (++reports == 2) finish = true;
+  });
+  EXPECT_TRUE(synced.ok());
+  EXPECT_GE(reports, 2);
+}
+
+TEST_F(ControlTest, AnErrorKeepsItsCodeAndMessage) {
+  handlers_.sync = [](const CallOptions&) {
+    return Status(Error(Code::kQuota, "the bucket is full"));
+  };
+  const auto server = Start();
+  auto client = ControlClient::Connect(SocketPath());
+  ASSERT_TRUE(client.ok());
+  const Status synced = client->AskSync(nullptr);
+  ASSERT_FALSE(synced.ok());
+  EXPECT_EQ(synced.code(), Code::kQuota);
+  EXPECT_EQ(synced.error().message(), "the bucket is full");
+}
+
+TEST_F(ControlTest, StoppingCancelsASyncThatIsUnderWay) {
+  std::atomic<bool> begun = false;
+  handlers_.sync = [&begun](const CallOptions& call) {
+    begun = true;
+    while (!call.cancel.stop_requested()) std::this_thread::yield();
+    return Status(Error(Code::kCancelled, "stopped"));
+  };
+  auto server = Start();
+  auto client = ControlClient::Connect(SocketPath());
+  ASSERT_TRUE(client.ok());
+  Status synced;
+  std::thread asking([&] { synced = client->AskSync(nullptr); });
+  while (!begun) std::this_thread::yield();
+  server.reset();
+  asking.join();
+  EXPECT_FALSE(synced.ok());
+}
+
+TEST_F(ControlTest, ASecondServerIsRefusedAndAStaleSocketReplaced) {
+  auto server = Start();
+  EXPECT_TRUE(ControlServer::Start(mount_point_, handlers_).Is(Code::kBusy));
+  // What a daemon that was killed leaves: the name without a listener.
+  const std::string kept = SocketPath() + ".kept";
+  ASSERT_EQ(::link(SocketPath().c_str(), kept.c_str()), 0);
+  server.reset();
+  EXPECT_TRUE(ControlClient::Connect(SocketPath()).Is(Code::kNotFound));
+  ASSERT_EQ(::rename(kept.c_str(), SocketPath().c_str()), 0);
+  EXPECT_TRUE(ControlClient::Connect(SocketPath()).Is(Code::kNotFound));
+  server = Start();
+  EXPECT_TRUE(ControlClient::Connect(SocketPath()).ok());
+  server.reset();
+  EXPECT_NE(::access(SocketPath().c_str(), F_OK), 0);
+}
+
+}  // namespace
+}  // namespace quayfs::program

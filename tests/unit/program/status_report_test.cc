@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "fs/program/status_report.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+namespace quayfs::program {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+StatusFacts Facts() {
+  StatusFacts facts;
+  facts.mount_point = "/mnt/n";
+  facts.store = "s3://nightly";
+  facts.pid = 42;
+  facts.started = WallTime(std::chrono::seconds(1000));
+  facts.now = WallTime(std::chrono::seconds(1061));
+  facts.pending.files = 3;
+  facts.pending.bytes = 1536;
+  facts.pending.last_error = "the store is away\nfor a while";
+  facts.state = "serving";
+  return facts;
+}
+
+MountConfig Config() {
+  MountConfig config;
+  config.path = "/etc/quayfs/n.toml";
+  config.store.credentials.secret_access_key = "very-secret";
+  config.cache.directory = "/var/cache/quayfs/n";
+  return config;
+}
+
+TEST(StatusReport, SaysWhatIsPending) {
+  const nlohmann::json status = MakeStatus(Facts(), Config());
+  EXPECT_EQ(status.at("uptime_seconds"), 61);
+  EXPECT_EQ(status.at("pending").at("bytes"), 1536);
+  EXPECT_THAT(status.dump(), Not(HasSubstr("very-secret")));
+  const std::string text = RenderStatus(status);
+  EXPECT_THAT(text, HasSubstr("3 files, 1.5 KiB, not in the bucket yet"));
+  EXPECT_THAT(text, HasSubstr("pid 42, serving for 1 min 1 s"));
+  EXPECT_THAT(text, HasSubstr("the store is away; for a while"));
+}
+
+TEST(StatusReport, SaysThatAllIsWell) {
+  StatusFacts facts = Facts();
+  facts.pending = {};
+  const std::string text = RenderStatus(MakeStatus(facts, Config()));
+  EXPECT_THAT(text, HasSubstr("everything is in the bucket"));
+  EXPECT_THAT(text, Not(HasSubstr("last error")));
+}
+
+TEST(StatusReport, LivesWithMissingFields) {
+  EXPECT_NE(RenderStatus(nlohmann::json::object()), "");
+  EXPECT_NE(RenderStatus({{"pending", 5}, {"cache", nullptr}, {"mount_point", 7}}), "");
+}
+
+TEST(FormatDuration, PicksTwoUnits) {
+  EXPECT_EQ(FormatDuration(0), "0 s");
+  EXPECT_EQ(FormatDuration(61), "1 min 1 s");
+  EXPECT_EQ(FormatDuration(7260), "2 h 1 min");
+  EXPECT_EQ(FormatDuration(93784), "1 d 2 h");
+}
+
+}  // namespace
+}  // namespace quayfs::program

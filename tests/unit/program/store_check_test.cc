@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "fs/program/store_check.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "providers/open.h"
+#include "tests/server/server.h"
+
+namespace quayfs::program {
+namespace {
+
+class StoreCheckTest : public ::testing::Test {
+ protected:
+  void Start(const testserver::ServerConfig& server_config = {}) {
+    auto server = testserver::Server::Start(server_config);
+    ASSERT_TRUE(server.ok());
+    server_ = *std::move(server);
+    config_.path = "n.toml";
+    config_.prefix = "host-a/";
+    config_.store.provider = "s3";
+    config_.store.endpoint = server_->endpoint();
+    config_.store.bucket = "test";
+    config_.store.credentials = {"test-key", "test-secret", ""};
+  }
+  std::vector<CheckRow> Check() {
+    auto store = OpenStore(config_.store);
+    EXPECT_TRUE(store.ok());
+    return CheckStore(config_, **store);
+  }
+  static CheckResult ResultOf(const std::vector<CheckRow>& rows, const std::string& name) {
+    const auto row =
+        std::find_if(rows.begin(), rows.end(), [&](const CheckRow& r) { return r.name == name; });
+    EXPECT_TRUE(row != rows.end()) << name;
+    return row == rows.end() ? CheckResult::kFailed : row->result;
+  }
+  std::unique_ptr<testserver::Server> server_;
+  MountConfig config_;
+};
+
+TEST_F(StoreCheckTest, AllIsWellAndNothingStays) {
+  ASSERT_NO_FATAL_FAILURE(Start());
+  EXPECT_EQ(Worst(Check()), CheckResult::kOk);
+  EXPECT_TRUE(server_->Keys("test").empty());
+}
+
+TEST_F(StoreCheckTest, AReadOnlyMountWritesNothing) {
+  ASSERT_NO_FATAL_FAILURE(Start());
+  config_.mount.read_only = true;
+  const auto rows = Check();
+  EXPECT_EQ(Worst(rows), CheckResult::kOk);
+  EXPECT_EQ(ResultOf(rows, "write"), CheckResult::kSkipped);
+  EXPECT_EQ(server_->Count("PutObject"), 0U);
+}
+
+TEST_F(StoreCheckTest, WhatIsForbiddenIsNamed) {
+  for (const auto& [operation, row] :
+       std::vector<std::pair<std::string, std::string>>{{"PutObject", "write"},
+                                                        {"GetObject", "read"},
+                                                        {"CopyObject", "copy"},
+                                                        {"DeleteObject", "delete"}}) {
+    ASSERT_NO_FATAL_FAILURE(Start());
+    testserver::Fault fault;
+    fault.operation = operation;
+    fault.status = 403;
+    fault.code = "AccessDenied";
+    fault.count = -1;
+    server_->AddFault(fault);
+    const auto rows = Check();
+    EXPECT_EQ(ResultOf(rows, row), CheckResult::kFailed) << operation;
+    EXPECT_EQ(Worst(rows), CheckResult::kFailed);
+  }
+}
+
+TEST_F(StoreCheckTest, IgnoredConditionsAreAWarning) {
+  testserver::ServerConfig server_config;
+  server_config.conditional_writes = false;
+  ASSERT_NO_FATAL_FAILURE(Start(server_config));
+  OpenOptions everything;
+  everything.try_everything = true;
+  auto scratch = OpenStore(config_.store, everything);
+  ASSERT_TRUE(scratch.ok());
+  const auto rows = CheckCapabilities(config_, **scratch, Capabilities{});
+  EXPECT_EQ(ResultOf(rows, "put if absent"), CheckResult::kWarning);
+  EXPECT_EQ(ResultOf(rows, "copy"), CheckResult::kOk);
+  EXPECT_EQ(Worst(rows), CheckResult::kWarning);
+  EXPECT_TRUE(server_->Keys("test").empty());
+}
+
+}  // namespace
+}  // namespace quayfs::program
