@@ -216,7 +216,7 @@ class ObjectStore {
   virtual Result<PartInfo> CopyPart(const std::string& key, const std::string& upload_id, int number,
                                     const std::string& source_key, const std::string& source_etag,
                                     ByteRange source_range, const CallOptions& call) = 0;
-  /// `parts` in ascending order of number. Safe to call again after an unclear failure: it finds out whether the first call
+  /// `parts` in ascending order of number, and all that were uploaded: some services refuse to leave one out. Safe to call again after an unclear failure: it finds out whether the first call
   /// had succeeded. The returned info.size is the sum of the parts.
   virtual Result<ObjectInfo> CompleteUpload(const std::string& key, const std::string& upload_id,
                                             const std::vector<PartInfo>& parts, const Condition& condition,
@@ -240,7 +240,9 @@ class ObjectStore {
                                                         const CallOptions& call) = 0;
 
   /// Server-side copy. Without `properties` the source's own travel along; with them they replace all of the source's. Source and
-  /// destination may be the same key if `properties` are given. `source_etag` as in CopyPart. kTooLarge above
+  /// destination may be the same key if `properties` are given. `source_etag` as in CopyPart; where the service does not check
+  /// it, the store looks before and after, and kChanged may mean that the destination holds another whole version of the
+  /// source. info.size is 0 where the service does not say. kTooLarge above
   /// Capabilities::copy_size_max: use CopyPart.
   virtual Result<ObjectInfo> Copy(const std::string& source_key, const std::string& source_etag,
                                   const std::string& key, const std::optional<ObjectProperties>& properties,

@@ -293,7 +293,7 @@ std::string NewProbePrefix() { return ".quayfs/probe-" + HexEncode(RandomBytes(6
 Capabilities ApplyProbe(Capabilities declared, const ProbeReport& report) {
   const auto apply = [](ProbeVerdict verdict, bool* flag) {
     if (verdict == ProbeVerdict::kHonoured) *flag = true;
-    if (verdict == ProbeVerdict::kIgnored || verdict == ProbeVerdict::kRefused) *flag = false;
+    if (verdict != ProbeVerdict::kHonoured && verdict != ProbeVerdict::kUntested) *flag = false;
   };
   apply(report.put_if_absent, &declared.put_if_absent);
   apply(report.put_if_match, &declared.put_if_match);

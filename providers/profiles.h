@@ -90,6 +90,9 @@ struct Profile {
   Support delete_if_match = Support::kProbe;
   Support copy_if_absent = Support::kProbe;
 
+  bool source_conditions = false;     // copies honour x-amz-copy-source-if-match
+  bool bare_etag_conditions = false;  // If-Match on a write takes the ETag without its quotes only
+
   std::string_view quirks;  // for people: what to know
 };
 

@@ -101,6 +101,7 @@ class S3Store final : public ObjectStore {
  public:
   S3Store(ResolvedStore resolved, std::unique_ptr<s3::HttpClient> http, Clock& clock)
       : name_("s3://" + resolved.client.bucket),
+        profile_(*resolved.profile),
         declared_(resolved.capabilities),
         http_(std::move(http)),
         client_(std::move(resolved.client), *http_, clock) {}
@@ -155,6 +156,10 @@ class S3Store final : public ObjectStore {
   };
 
   Status CheckKey(const std::string& key) const;
+  s3::Condition WireCondition(const Condition& condition) const;
+  /// kChanged if a source is not the version `etag`. For services that do not check it themselves;
+  /// "" is any version.
+  Status CheckSource(const std::string& key, const std::string& etag, const CallOptions& call);
   /// The flag to set when the service refuses the condition; null if there is none.
   static std::atomic<bool>* FlagOf(const Condition& condition, std::atomic<bool>& if_absent,
                                    std::atomic<bool>& if_match);
@@ -166,6 +171,7 @@ class S3Store final : public ObjectStore {
                         const CallOptions& call);
 
   const std::string name_;
+  const Profile& profile_;
   const Capabilities declared_;
   const std::unique_ptr<s3::HttpClient> http_;
   s3::Client client_;
@@ -193,6 +199,20 @@ Status S3Store::CheckKey(const std::string& key) const {
   if (key.size() <= static_cast<size_t>(declared_.key_size_max)) return {};
   return Error(Code::kNameTooLong, fmt::format("a key of {} bytes; {} are allowed", key.size(),
                                                declared_.key_size_max));
+}
+
+s3::Condition S3Store::WireCondition(const Condition& condition) const {
+  s3::Condition wire = ToS3(condition);
+  if (profile_.bare_etag_conditions) std::erase(wire.etag, '"');
+  return wire;
+}
+
+Status S3Store::CheckSource(const std::string& key, const std::string& etag,
+                            const CallOptions& call) {
+  if (etag.empty() || profile_.source_conditions) return {};
+  QUAY_ASSIGN(const s3::ObjectHead head, client_.Head(key, call));
+  if (SameEtag(head.info.etag, etag)) return {};
+  return Error(Code::kChanged, fmt::format("'{}' is not the version {}", key, etag));
 }
 
 std::atomic<bool>* S3Store::FlagOf(const Condition& condition, std::atomic<bool>& if_absent,
@@ -276,7 +296,7 @@ Result<ObjectInfo> S3Store::Put(const std::string& key, const DataSource& data,
                                               data.size(), caps.put_size_max));
   }
   const SourceBody body(data);
-  auto info = client_.Put({key, &body, ToS3(properties), ToS3(condition)}, call);
+  auto info = client_.Put({key, &body, ToS3(properties), WireCondition(condition)}, call);
   return Converted(Judged(std::move(info), condition,
                           FlagOf(condition, missing_.put_if_absent, missing_.put_if_match),
                           "conditional put"));
@@ -291,7 +311,7 @@ Status S3Store::Delete(const std::string& key, const Condition& condition,
   if (condition.kind == Condition::Kind::kIfEtag && !capabilities().delete_if_match) {
     return Unsupported("If-Match on a delete");
   }
-  Status status = client_.Delete(key, ToS3(condition), call);
+  Status status = client_.Delete(key, WireCondition(condition), call);
   // Gone is what was wanted.
   if (status.Is(Code::kNotFound)) return {};
   return Judged(std::move(status), condition,
@@ -338,11 +358,12 @@ Result<ObjectInfo> S3Store::Copy(const std::string& source_key, const std::strin
   }
   // No Capabilities field says that a store honours this one, so none is trusted to.
   if (condition.kind == Condition::Kind::kIfEtag) return Unsupported("If-Match on a copy");
-  s3::CopyRequest request{source_key, source_etag, key, std::nullopt, ToS3(condition)};
+  s3::CopyRequest request{source_key, source_etag, key, std::nullopt, WireCondition(condition)};
   if (properties) {
     QUAY_TRY(CheckProperties(*properties, caps));
     request.properties = ToS3(*properties);
   }
+  QUAY_TRY(CheckSource(source_key, source_etag, call));
   std::atomic<bool>* missing =
       condition.kind == Condition::Kind::kNone ? &missing_.copy : &missing_.copy_if_absent;
   auto info = Judged(client_.Copy(request, call), condition, missing, "copy");
@@ -352,6 +373,11 @@ Result<ObjectInfo> S3Store::Copy(const std::string& source_key, const std::strin
     if (head && head->info.size > caps.copy_size_max) {
       return Error(Code::kTooLarge, info.error().message(), info.error().detail());
     }
+  }
+  // The source may have been replaced since it was looked at. A copy with the source's own ETag is
+  // proof enough; one onto itself has just replaced it.
+  if (info.ok() && source_key != key && !SameEtag(info->etag, source_etag)) {
+    QUAY_TRY(CheckSource(source_key, source_etag, call));
   }
   return Converted(std::move(info));
 }
@@ -391,9 +417,12 @@ Result<PartInfo> S3Store::CopyPart(const std::string& key, const std::string& up
   QUAY_TRY(CheckKey(source_key));
   if (source_range.empty()) return Error(Code::kInvalidArgument, "an empty range");
   if (!capabilities().part_copy) return Unsupported("part copies");
-  return Converted(Judged(
+  QUAY_TRY(CheckSource(source_key, source_etag, call));
+  auto part = Judged(
       client_.CopyPart({key, upload_id, number, source_key, source_etag, source_range}, call),
-      Condition::None(), &missing_.part_copy, "part copy"));
+      Condition::None(), &missing_.part_copy, "part copy");
+  if (part.ok()) QUAY_TRY(CheckSource(source_key, source_etag, call));
+  return Converted(std::move(part));
 }
 
 Result<ObjectInfo> S3Store::CompleteUpload(const std::string& key, const std::string& upload_id,
@@ -407,11 +436,21 @@ Result<ObjectInfo> S3Store::CompleteUpload(const std::string& key, const std::st
   if (condition.kind == Condition::Kind::kIfEtag && !caps.complete_if_match) {
     return Unsupported("If-Match on a completion");
   }
-  s3::CompleteRequest request{key, upload_id, {}, ToS3(condition)};
+  s3::CompleteRequest request{key, upload_id, {}, WireCondition(condition)};
   for (const PartInfo& part : parts) {
     request.parts.push_back({part.number, part.etag, part.size});
   }
   auto info = client_.CompleteUpload(request, call);
+  if (info.ok() && info->etag.empty()) {
+    // Older RADOS gateways do not say which version they made.
+    QUAY_ASSIGN(s3::ObjectHead head, client_.Head(key, call));
+    if (head.info.size == info->size) info = std::move(head.info);
+  }
+  // They also take an upload that is not there for one that is being completed, and say 500.
+  if (info.Is(Code::kUnavailable) && info.error().detail().http_status >= 500 &&
+      client_.ListParts(key, upload_id, call).Is(Code::kNotFound)) {
+    return Error(Code::kNotFound, info.error().message(), info.error().detail());
+  }
   return Converted(
       Judged(std::move(info), condition,
              FlagOf(condition, missing_.complete_if_absent, missing_.complete_if_match),

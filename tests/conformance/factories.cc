@@ -3,7 +3,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <stdexcept>
 #include <utility>
 
 #include "base/hash.h"
@@ -24,13 +23,6 @@ using testserver::ServerConfig;
 // Small, so that multipart tests are quick; the in-process server is told to be content with it.
 constexpr uint64_t kServerPartSize = 64 << 10;
 
-/// Ends the program if a store cannot be made: nothing could be tested.
-template <typename T>
-T Must(Result<T> result) {
-  if (!result) throw std::runtime_error(result.error().ToString());
-  return std::move(*result);
-}
-
 class Folder {
  public:
   Folder()
@@ -50,51 +42,59 @@ class Folder {
   const std::filesystem::path path_;
 };
 
-class LocalUnderTest final : public StoreUnderTest {
- public:
-  LocalUnderTest() : store_(Must(OpenLocalStore(folder_.path()))) {}
-  ObjectStore& store() override { return *store_; }
+using Made = Result<std::unique_ptr<StoreUnderTest>>;
 
- private:
-  const Folder folder_;
-  const std::unique_ptr<ObjectStore> store_;
+/// A store with what it stands on; members go in reverse order.
+class OwnedStore final : public StoreUnderTest {
+ public:
+  ObjectStore& store() override { return *opened; }
+
+  Folder folder;
+  std::unique_ptr<Server> server;
+  std::unique_ptr<ObjectStore> opened;
 };
 
+Made MakeLocal() {
+  auto owned = std::make_unique<OwnedStore>();
+  QUAY_ASSIGN(owned->opened, OpenLocalStore(owned->folder.path()));
+  return std::unique_ptr<StoreUnderTest>(std::move(owned));
+}
+
 /// Opens the way a careful program does: probes first, then believes what the probe has shown.
-std::unique_ptr<ObjectStore> OpenProbed(const StoreConfig& config, uint64_t part_size_min) {
+Result<std::unique_ptr<ObjectStore>> OpenProbed(const StoreConfig& config, uint64_t part_size_min) {
   OpenOptions trying;
   trying.try_everything = true;
-  const auto probing = Must(OpenStore(config, trying));
-  const ProbeReport report = Must(ProbeCapabilities(*probing, NewProbePrefix(), {}));
+  QUAY_ASSIGN(const std::unique_ptr<ObjectStore> probing, OpenStore(config, trying));
+  QUAY_ASSIGN(const ProbeReport report, ProbeCapabilities(*probing, NewProbePrefix(), {}));
   for (const std::string& note : report.notes) std::printf("probe: %s\n", note.c_str());
-  ResolvedStore resolved = Must(ResolveStore(config));
+  QUAY_ASSIGN(ResolvedStore resolved, ResolveStore(config));
   resolved.capabilities = ApplyProbe(resolved.capabilities, report);
   if (part_size_min != 0) resolved.capabilities.part_size_min = part_size_min;
-  auto http = Must(s3::MakeHttpClient(resolved.client.http));
+  QUAY_ASSIGN(auto http, s3::MakeHttpClient(resolved.client.http));
   return MakeS3Store(std::move(resolved), std::move(http), SystemClock());
 }
 
-class ServerUnderTest final : public StoreUnderTest {
- public:
-  using Adjust = void (*)(const Server& server, StoreConfig* config);
-  ServerUnderTest(ServerConfig server_config, Adjust adjust) {
-    server_config.part_size_min = kServerPartSize;
-    server_config.directory = folder_.path();
-    server_ = Must(Server::Start(server_config));
-    StoreConfig config;
-    config.bucket = "test";
-    config.endpoint = server_->endpoint();
-    config.credentials = {"test-key", "test-secret", ""};
-    if (adjust != nullptr) adjust(*server_, &config);
-    store_ = OpenProbed(config, kServerPartSize);
-  }
-  ObjectStore& store() override { return *store_; }
+using Adjust = void (*)(const Server& server, StoreConfig* config);
 
- private:
-  const Folder folder_;
-  std::unique_ptr<Server> server_;
-  std::unique_ptr<ObjectStore> store_;
-};
+Made MakeOnServer(ServerConfig server_config, Adjust adjust) {
+  auto owned = std::make_unique<OwnedStore>();
+  server_config.part_size_min = kServerPartSize;
+  server_config.directory = owned->folder.path();
+  QUAY_ASSIGN(owned->server, Server::Start(server_config));
+  StoreConfig config;
+  config.bucket = "test";
+  config.endpoint = owned->server->endpoint();
+  config.credentials = {"test-key", "test-secret", ""};
+  if (adjust != nullptr) adjust(*owned->server, &config);
+  QUAY_ASSIGN(owned->opened, OpenProbed(config, kServerPartSize));
+  return std::unique_ptr<StoreUnderTest>(std::move(owned));
+}
+
+Made MakeOnRadosGateway(const StoreConfig& config) {
+  auto owned = std::make_unique<OwnedStore>();
+  QUAY_ASSIGN(owned->opened, OpenProbed(config, 0));
+  return std::unique_ptr<StoreUnderTest>(std::move(owned));
+}
 
 /// A vendor whose ETags are digests, so that the client checks them.
 void UseMinio(const Server& /*server*/, StoreConfig* config) { config->provider = "minio"; }
@@ -118,9 +118,8 @@ void UseVirtualHost(const Server& server, StoreConfig* config) {
   config->ipv6 = false;
 }
 
-StoreFactory OnServer(std::string name, const ServerConfig& server,
-                      ServerUnderTest::Adjust adjust = nullptr) {
-  return {std::move(name), [=] { return std::make_unique<ServerUnderTest>(server, adjust); }};
+StoreFactory OnServer(std::string name, const ServerConfig& server, Adjust adjust = nullptr) {
+  return {std::move(name), [=] { return MakeOnServer(server, adjust); }};
 }
 
 void AddServers(std::vector<StoreFactory>* factories) {
@@ -147,15 +146,6 @@ void AddServers(std::vector<StoreFactory>* factories) {
   }));
 }
 
-class RadosGatewayUnderTest final : public StoreUnderTest {
- public:
-  explicit RadosGatewayUnderTest(const StoreConfig& config) : store_(OpenProbed(config, 0)) {}
-  ObjectStore& store() override { return *store_; }
-
- private:
-  const std::unique_ptr<ObjectStore> store_;
-};
-
 std::string Environment(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? "" : value;
@@ -172,16 +162,15 @@ void AddRadosGateway(std::vector<StoreFactory>* factories) {
   config.bucket = Environment("QUAYFS_TEST_RADOSGW_BUCKET");
   config.credentials = {Environment("QUAYFS_TEST_RADOSGW_ACCESS_KEY"),
                         Environment("QUAYFS_TEST_RADOSGW_SECRET_KEY"), ""};
-  factories->push_back(
-      {"radosgw", [=] { return std::make_unique<RadosGatewayUnderTest>(config); }});
+  factories->push_back({"radosgw", [=] { return MakeOnRadosGateway(config); }});
   StoreConfig v2 = config;
   v2.signature_version = s3::SignatureVersion::kV2;
-  factories->push_back({"radosgw_v2", [=] { return std::make_unique<RadosGatewayUnderTest>(v2); }});
+  factories->push_back({"radosgw_v2", [=] { return MakeOnRadosGateway(v2); }});
 }
 
 std::vector<StoreFactory> MakeFactories() {
   std::vector<StoreFactory> factories;
-  factories.push_back({"local", [] { return std::make_unique<LocalUnderTest>(); }});
+  factories.push_back({"local", MakeLocal});
   AddServers(&factories);
   AddRadosGateway(&factories);
   return factories;

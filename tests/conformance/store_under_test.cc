@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <ostream>
 #include <random>
 #include <utility>
 
@@ -16,15 +17,17 @@ namespace {
 /// and folders vanish.
 class Instances : public testing::Environment {
  public:
-  ObjectStore& Get(const StoreFactory& factory) {
-    auto& instance = instances_[factory.name];
-    if (instance == nullptr) instance = factory.make();
-    return instance->store();
+  /// Made at first use; one that cannot be made is not tried again.
+  Result<ObjectStore*> Get(const StoreFactory& factory) {
+    auto entry = instances_.find(factory.name);
+    if (entry == instances_.end()) entry = instances_.emplace(factory.name, factory.make()).first;
+    if (!entry->second) return entry->second.error();
+    return &(*entry->second)->store();
   }
   void TearDown() override { instances_.clear(); }
 
  private:
-  std::map<std::string, std::unique_ptr<StoreUnderTest>> instances_;
+  std::map<std::string, Result<std::unique_ptr<StoreUnderTest>>> instances_;
 };
 
 Instances* const kInstances = [] {
@@ -34,6 +37,8 @@ Instances* const kInstances = [] {
 }();
 
 }  // namespace
+
+void PrintTo(const StoreFactory& factory, std::ostream* out) { *out << factory.name; }
 
 std::string Pattern(uint64_t size, uint32_t seed) {
   std::string text;
@@ -48,7 +53,9 @@ std::string Pattern(uint64_t size, uint32_t seed) {
 }
 
 void Conformance::SetUp() {
-  store_ = &kInstances->Get(GetParam());
+  const auto instance = kInstances->Get(GetParam());
+  ASSERT_OK(instance);
+  store_ = *instance;
   prefix_ = "conformance/" + HexEncode(RandomBytes(6)) + "/";
 }
 

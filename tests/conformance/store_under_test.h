@@ -7,11 +7,13 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <iosfwd>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/result.h"
 #include "providers/object_store.h"
 
 namespace quayfs::conformance {
@@ -25,11 +27,14 @@ class StoreUnderTest {
 
 struct StoreFactory {
   std::string name;  // letters, digits and '_'
-  std::function<std::unique_ptr<StoreUnderTest>()> make;
+  std::function<Result<std::unique_ptr<StoreUnderTest>>()> make;
   /// Parts that are copied or uploaded as other than the last are this large at least, whatever the
   /// store declares.
   uint64_t part_size_min = 1;
 };
+
+/// For failure messages.
+void PrintTo(const StoreFactory& factory, std::ostream* out);
 
 /// Those that this machine has. Prints a line for each that it has not.
 const std::vector<StoreFactory>& StoreFactories();
