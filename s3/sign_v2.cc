@@ -83,7 +83,12 @@ std::string CanonicalAmzHeaders(const HttpHeaders& headers) {
     if (!is_new) entry->second += "," + Unfold(header.value);
   }
   std::string canonical;
-  for (const auto& [name, value] : amz) canonical += name + ":" + value + "\n";
+  for (const auto& [name, value] : amz) {
+    canonical += name;
+    canonical += ':';
+    canonical += value;
+    canonical += '\n';
+  }
   return canonical;
 }
 
