@@ -111,8 +111,8 @@ TEST_P(LifeCycleTest, PlainUmountLosesNothing) {
 TEST_P(LifeCycleTest, SigtermPublishesWhatIsPending) {
   const UniqueFd file(::open(Path("pending").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
   ASSERT_EQ(::write(file.get(), "not flushed", 11), 11);
-  ASSERT_EQ(::kill(env().DaemonPid(), SIGTERM), 0);
   const pid_t pid = env().DaemonPid();
+  ASSERT_EQ(::kill(pid, SIGTERM), 0);
   ASSERT_TRUE(Eventually([pid] { return IsGone(pid); })) << env().LogText();
   EXPECT_FALSE(IsMounted(env().mount_point()));
   EXPECT_EQ(env().ObjectBody("pending"), "not flushed");
