@@ -76,7 +76,7 @@ json MakeStatus(const StatusFacts& facts, const MountConfig& config) {
   status["read_only"] = config.mount.read_only;
   status["state"] = facts.state;
   status["version"] = QUAYFS_VERSION;
-  status["pid"] = facts.pid;
+  status["pid"] = static_cast<uint64_t>(facts.pid);
   status["started"] = FormatIsoExtended(facts.started);
   status["uptime_seconds"] = static_cast<uint64_t>(uptime > 0 ? uptime : 0);
   status["pending"] = {{"files", facts.pending.files}, {"bytes", facts.pending.bytes}};

@@ -19,7 +19,7 @@
 namespace quayfs::config_test {
 
 inline std::filesystem::path SourceRoot() {
-  return std::filesystem::path(__FILE__).parent_path().parent_path().parent_path().parent_path();
+  return QUAYFS_SOURCE_DIR;  // __FILE__ may be relative to the build
 }
 
 inline std::string ReadWholeFile(const std::filesystem::path& path) {
