@@ -63,7 +63,7 @@ std::string CanonicalAmzHeaders(const HeaderList& headers) {
     if (!fresh) line->second += "," + value;
   }
   std::string text;
-  for (const auto& [name, value] : lines) text += name + ":" + value + "\n";
+  for (const auto& [name, value] : lines) text.append(name).append(":").append(value).append("\n");
   return text;
 }
 

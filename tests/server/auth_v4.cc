@@ -59,7 +59,7 @@ std::string CanonicalQuery(const Query& query) {
   std::string text;
   for (const auto& [name, value] : pairs) {
     if (!text.empty()) text += "&";
-    text += name + "=" + value;
+    text.append(name).append("=").append(value);
   }
   return text;
 }

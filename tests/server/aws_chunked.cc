@@ -35,14 +35,14 @@ class AwsChunkedReader final : public PayloadReader {
       }
       const size_t wanted = std::min<uint64_t>(out.size(), in_chunk_);
       const Outcome<size_t> count = Fill(out.first(wanted));
-      if (!count) return count;
+      if (!count) return count.error();
       if (*count == 0) return Incomplete("the body ends inside a chunk");
       if (signed_chunks_) hasher_->Update(std::string_view(out.data(), *count));
       in_chunk_ -= *count;
       if (in_chunk_ == 0) {
         if (Problem problem = EndChunk()) return *problem;
       }
-      return count;
+      return *count;
     }
   }
 
@@ -55,7 +55,7 @@ class AwsChunkedReader final : public PayloadReader {
       const size_t count = std::min(out.size(), have_ - used_);
       std::memcpy(out.data(), buffer_ + used_, count);
       used_ += count;
-      return count;
+      return {count};
     }
     const Result<size_t> count = body_.Read(out);
     if (!count) return S3Error::ConnectionLost();
@@ -134,7 +134,7 @@ class AwsChunkedReader final : public PayloadReader {
       if (name == "x-amz-trailer-signature") {
         claimed = value;
       } else {
-        canonical += name + ":" + value + "\n";
+        canonical.append(name).append(":").append(value).append("\n");
         trailers_.Add(name, value);
       }
     }

@@ -27,7 +27,9 @@ std::string ReplyWriter::Head() const {
   head += ReasonPhrase(reply_.status);
   head += "\r\nServer: quayfs-testserver\r\nDate: " + frame_.date +
           "\r\nx-amz-request-id: " + frame_.request_id + "\r\nx-amz-id-2: quayfs-testserver\r\n";
-  for (const auto& [name, value] : reply_.headers) head += name + ": " + value + "\r\n";
+  for (const auto& [name, value] : reply_.headers) {
+    head.append(name).append(": ").append(value).append("\r\n");
+  }
   if (!HasNoBody(reply_.status)) {
     head += "Content-Length: " + std::to_string(reply_.body_size() + spoil_.length_added) + "\r\n";
   }

@@ -21,7 +21,7 @@ class FaultsTest : public testing::Test {
     for (size_t i = 0; i < body_.size(); ++i) body_[i] = static_cast<char>('a' + i % 26);
     server_->PutDirect("test", "a", body_, {});
   }
-  void Add(Fault fault) { server_->AddFault(fault); }
+  void Add(const Fault& fault) { server_->AddFault(fault); }
   void AddKind(FaultKind kind) {
     Fault fault;
     fault.kind = kind;

@@ -143,6 +143,7 @@ TEST_F(HttpTest, BodyThatStopsShortIsNotStored) {
 TEST_F(HttpTest, ServesManyConnectionsAtOnce) {
   server_->SetDelay(std::chrono::milliseconds(200));
   std::vector<std::thread> threads;
+  threads.reserve(100);
   std::atomic<int> good{0};
   for (int i = 0; i < 100; ++i) {
     threads.emplace_back([&, i] {

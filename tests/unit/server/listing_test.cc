@@ -120,6 +120,7 @@ TEST_F(ListingTest, ListV2CanBeMissing) {
 TEST_F(ListingTest, ShuffledListingsGiveEverythingOnce) {
   Start({.shuffle_listings = true, .seed = 5});
   std::vector<std::string> keys;
+  keys.reserve(25);
   for (int i = 0; i < 25; ++i) keys.push_back("k" + std::to_string(100 + i));
   Add(keys);
   Add({"d/1", "d/2"});

@@ -35,7 +35,7 @@ std::string Authorization(const Call& call, const std::map<std::string, std::str
   canonical += "\n";
   std::string names;
   for (const auto& [name, value] : headers) {
-    canonical += name + ":" + value + "\n";
+    canonical.append(name).append(":").append(value).append("\n");
     names += (names.empty() ? "" : ";") + name;
   }
   canonical += "\n" + names + "\n" + payload_hash;
@@ -106,7 +106,8 @@ std::string TestClient::Bytes(const Call& call) const {
   }
   std::string bytes = call.method + " " + call.path + (call.query.empty() ? "" : "?" + call.query) +
                       " HTTP/1.1\r\n";
-  for (const auto& [name, value] : headers) bytes += name + ": " + value + "\r\n";
+  for (const auto& [name, value] : headers)
+    bytes.append(name).append(": ").append(value).append("\r\n");
   const bool length = !headers.contains("content-length") && !headers.contains("transfer-encoding");
   if (length && (call.method == "PUT" || call.method == "POST" || !call.body.empty())) {
     bytes += "Content-Length: " + std::to_string(call.body.size()) + "\r\n";
