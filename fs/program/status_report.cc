@@ -45,7 +45,8 @@ json CapabilitiesJson(const Capabilities& capabilities) {
 
 uint64_t Number(const json& object, const char* key) {
   const auto found = object.find(key);
-  return found != object.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
+  if (found == object.end() || !found->is_number_integer()) return 0;
+  return found->is_number_unsigned() || found->get<int64_t>() > 0 ? found->get<uint64_t>() : 0;
 }
 
 std::string Text(const json& object, const char* key) {
