@@ -85,6 +85,10 @@ struct stat ToStat(const Attributes& attributes) {
   return out;
 }
 
+// A handle that only writes gains nothing from the kernel's page cache and pays for it with a second copy of every byte: its
+// writes go past it. Handles that also read may be mapped, which needs the cache.
+bool BypassesPageCache(int flags) { return (flags & O_ACCMODE) == O_WRONLY; }
+
 double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 fuse_entry_param ToEntryParam(const Entry& entry) {
@@ -407,6 +411,7 @@ void OnOpen(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
       [&file_system, info = *info](fuse_req_t to, const Result<Opened>& opened) mutable {
         info.fh = NumberOf(opened->file);
         info.keep_cache = opened->keep_cache;
+        info.direct_io = BypassesPageCache(info.flags);
         if (fuse_reply_open(to, &info) != 0) GiveBack(file_system, opened->file);
       });
 }
@@ -423,6 +428,7 @@ void OnCreate(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mo
       [&file_system, info = *info](fuse_req_t to, const Result<Created>& created) mutable {
         info.fh = NumberOf(created->opened.file);
         info.keep_cache = created->opened.keep_cache;
+        info.direct_io = BypassesPageCache(info.flags);
         const fuse_entry_param entry = ToEntryParam(created->entry);
         if (fuse_reply_create(to, &entry, &info) == 0) return;
         GiveBack(file_system, created->opened.file);
