@@ -25,6 +25,7 @@
 namespace quayfs::program {
 
 inline constexpr int kControlVersion = 1;
+inline constexpr std::string_view kControlSocketSuffix = ".sock";
 inline constexpr size_t kControlLineMax = 256 << 10;  // bytes
 
 /// Where the sockets of a user's mounts lie: /run/quayfs for root, $XDG_RUNTIME_DIR/quayfs or

@@ -21,7 +21,9 @@
 #include <stop_token>
 #include <thread>
 #include <utility>
+#include <vector>
 
+#include "base/disk.h"
 #include "base/executor.h"
 #include "base/log.h"
 #include "base/mutex.h"
@@ -226,13 +228,30 @@ class Server final : public ControlServer {
 Status Bind(int listener, int directory, const std::string& name) {
   const std::optional<sockaddr_un> address = ShortAddress(directory, name);
   if (!address) return Error(Code::kNameTooLong, "the control socket's name is too long");
+  ::unlinkat(directory, name.c_str(), 0);
   // Nobody may connect between bind and chmod.
   const mode_t before = ::umask(0177);
   const int bound = ::bind(listener, Generic(*address), sizeof(*address));
   const int error = errno;
   ::umask(before);
   if (bound != 0) return ErrnoError(error, "bind the control socket " + name);
+  if (::listen(listener, static_cast<int>(kConnectionsMax)) != 0) {
+    return ErrnoError(errno, "listen at the control socket");
+  }
   return {};
+}
+
+/// What daemons that were killed have left. A socket gets its name only once somebody listens, so
+/// one that refuses is dead.
+void RemoveStaleSockets(const std::string& path, int directory) {
+  const Result<std::vector<DiskEntry>> entries = SystemDisk().List(path);
+  if (!entries) return;
+  for (const DiskEntry& entry : *entries) {
+    if (!entry.name.ends_with(kControlSocketSuffix)) continue;
+    if (ControlClient::Connect(path + "/" + entry.name).Is(Code::kNotFound)) {
+      ::unlinkat(directory, entry.name.c_str(), 0);
+    }
+  }
 }
 
 }  // namespace
@@ -247,17 +266,18 @@ Result<std::unique_ptr<ControlServer>> ControlServer::Start(const std::string& m
   UniqueFd wake(::eventfd(0, EFD_CLOEXEC));
   if (!wake.valid()) return ErrnoError(errno, "make an event descriptor");
   const std::string name = ControlSocketName(mount_point);
-  Status bound = Bind(listener.get(), directory.get(), name);
-  if (!bound && ::faccessat(directory.get(), name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-    if (ControlClient::Connect(path + "/" + name)) {
-      return Error(Code::kBusy, "already mounted: another quayfs serves " + mount_point);
-    }
-    ::unlinkat(directory.get(), name.c_str(), 0);
-    bound = Bind(listener.get(), directory.get(), name);
+  const std::string unfinished = ".new-" + std::to_string(::getpid());
+  QUAY_TRY(Bind(listener.get(), directory.get(), unfinished));
+  RemoveStaleSockets(path, directory.get());
+  if (ControlClient::Connect(path + "/" + name)) {
+    ::unlinkat(directory.get(), unfinished.c_str(), 0);
+    return Error(Code::kBusy, "already mounted: another quayfs serves " + mount_point);
   }
-  QUAY_TRY(bound);
-  if (::listen(listener.get(), static_cast<int>(kConnectionsMax)) != 0)
-    return ErrnoError(errno, "listen at the control socket");
+  if (::renameat(directory.get(), unfinished.c_str(), directory.get(), name.c_str()) != 0) {
+    const int error = errno;
+    ::unlinkat(directory.get(), unfinished.c_str(), 0);
+    return ErrnoError(error, "name the control socket");
+  }
   return std::unique_ptr<ControlServer>(std::make_unique<Server>(
       std::move(handlers), std::move(directory), name, std::move(listener), std::move(wake)));
 }

@@ -7,6 +7,7 @@
 #include <spawn.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -75,6 +76,7 @@ Status RunFusermount(const std::string& mount_point, bool lazy) {
   words.emplace_back("--");
   words.push_back(mount_point);
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   pid_t pid = 0;
@@ -104,26 +106,29 @@ Result<PreparedMountPoint> PrepareMountPoint(const std::string& path) {
   QUAY_ASSIGN(prepared.path, ResolveMountPoint(path));
   QUAY_ASSIGN(const std::vector<MountEntry> table, ReadMountTable());
   const MountEntry* const entry = FindMountAt(table, prepared.path);
-  struct stat facts {};
-  if (::stat(prepared.path.c_str(), &facts) != 0) {
-    const int error = errno;
-    const bool ours = entry != nullptr && entry->is_quayfs();
-    if ((error != ENOTCONN && error != ECONNABORTED) || !ours) {
-      return ErrnoError(error, "the mount point " + prepared.path);
-    }
+  if (entry != nullptr && entry->is_quayfs()) {
+    if (!IsDeadMount(prepared.path)) return AlreadyMounted(*entry);
     QUAY_TRY(Unmount(prepared.path, true));
     prepared.note = fmt::format(
         "{} was left behind by a quayfs that is gone; it has been unmounted", prepared.path);
     // What lay beneath may be anything, even another mount.
-    QUAY_ASSIGN(const PreparedMountPoint beneath, PrepareMountPoint(prepared.path));
+    QUAY_TRY(PrepareMountPoint(prepared.path));
     return prepared;
   }
-  if (entry != nullptr && entry->is_quayfs()) return AlreadyMounted(*entry);
+  struct stat facts {};
+  if (::stat(prepared.path.c_str(), &facts) != 0)
+    return ErrnoError(errno, "the mount point " + prepared.path);
   if (!S_ISDIR(facts.st_mode)) {
     return Error(Code::kNotDirectory,
                  fmt::format("the mount point {} is not a directory", prepared.path));
   }
   return prepared;
+}
+
+bool IsDeadMount(const std::string& path) {
+  // Attributes may be cached by the kernel; the room in a file system never is.
+  struct statfs facts {};
+  return ::statfs(path.c_str(), &facts) != 0 && (errno == ENOTCONN || errno == ECONNABORTED);
 }
 
 Status Unmount(const std::string& mount_point, bool lazy) {

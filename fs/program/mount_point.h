@@ -24,6 +24,10 @@ struct PreparedMountPoint {
 /// quayfs has left there.
 Result<PreparedMountPoint> PrepareMountPoint(const std::string& path);
 
+/// True if a FUSE file system is mounted at `path` and its daemon is gone. Waits for a daemon that
+/// is there and does not answer.
+bool IsDeadMount(const std::string& path);
+
 /// umount2(2), or fusermount3 for somebody who is not root. kBusy: in use (never when `lazy`).
 Status Unmount(const std::string& mount_point, bool lazy);
 

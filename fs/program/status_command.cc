@@ -54,7 +54,9 @@ Result<std::vector<MountEntry>> Select(const std::string& mount_point) {
   std::vector<MountEntry> selected;
   if (mount_point.empty()) {
     for (const MountEntry& entry : table) {
-      if (entry.is_quayfs()) selected.push_back(entry);
+      // Those of others answer only to them and to root.
+      const bool ours = ::geteuid() == 0 || entry.owner().value_or(0) == ::geteuid();
+      if (entry.is_quayfs() && ours) selected.push_back(entry);
     }
     return selected;
   }

@@ -14,6 +14,7 @@
 #include "base/unique_fd.h"
 #include "fs/program/commands.h"
 #include "fs/program/control_client.h"
+#include "fs/program/control_protocol.h"
 #include "fs/program/exit_status.h"
 #include "fs/program/launch.h"
 #include "fs/program/messages.h"
@@ -76,6 +77,12 @@ UniqueFd OpenProcess(pid_t pid) {
   return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
 }
 
+/// Of a daemon that is gone.
+void RemoveControlSocket(const MountEntry& entry) {
+  const auto directory = PrepareControlDirectory(entry.owner().value_or(::geteuid()), false);
+  if (directory) ::unlink((*directory + "/" + ControlSocketName(entry.mount_point)).c_str());
+}
+
 /// Of the mount at exactly this path.
 Result<MountEntry> FindQuayfs(const std::string& path) {
   QUAY_ASSIGN(const std::string resolved, ResolveMountPoint(path));
@@ -110,10 +117,10 @@ int RunUnmount(const UnmountRequest& request) {
     }
   }
   // A daemon that is gone answers nobody: nothing can be open in a way that matters.
-  const bool dead = client.Is(Code::kNotFound) && ::access(entry->mount_point.c_str(), F_OK) != 0 &&
-                    errno == ENOTCONN;
+  const bool dead = client.Is(Code::kNotFound) && IsDeadMount(entry->mount_point);
   const Status unmounted = Unmount(entry->mount_point, dead);
   if (!unmounted) return Fail(unmounted.error().message());
+  if (dead) RemoveControlSocket(*entry);
   if (!process.valid()) return kExitOk;
   const Status ended = WaitForExit(process);
   return ended ? kExitOk : Fail(ended.error().message());

@@ -99,9 +99,19 @@ TEST_P(DirectoriesTest, ObjectsThatOthersPutAppear) {
 
 TEST_P(DirectoriesTest, OddKeysHurtNobody) {
   // Not every store takes every key; what it takes must not break the listing of the rest.
-  const std::vector<std::string> odd = {
-      "a//b",   "//c",          "x/./y",      "x/../z",  "dir/", "dir", "bell\a",
-      "new\nl", "trailing/ ", ".hidden", "..",   ".",   std::string(300, 'n')};
+  const std::vector<std::string> odd = {"a//b",
+                                        "//c",
+                                        "x/./y",
+                                        "x/../z",
+                                        "dir/",
+                                        "dir",
+                                        "bell\a",
+                                        "new\nl",
+                                        "trailing/ ",
+                                        ".hidden",
+                                        "..",
+                                        ".",
+                                        std::string(300, 'n')};
   ASSERT_NO_FATAL_FAILURE(env().PutObject("plain", "plain"));
   for (const std::string& name : odd) {
     if (env().server() != nullptr)

@@ -145,6 +145,10 @@ TEST_P(LifeCycleTest, UmountClearsAwayWhatADeadDaemonLeft) {
   ASSERT_TRUE(Eventually([pid] { return IsGone(pid); }));
   EXPECT_EQ(RunQuayfs({"umount", env().mount_point()}).status, 0);
   EXPECT_FALSE(IsMounted(env().mount_point()));
+  if (::geteuid() != 0) return;
+  const std::string name = env().directory().substr(env().directory().rfind('.') + 1);
+  for (const std::string& entry : Names("/run/quayfs"))
+    EXPECT_EQ(entry.find(name), std::string::npos);
 }
 
 TEST_P(LifeCycleTest, AReadOnlyMountRefusesChanges) {

@@ -127,6 +127,18 @@ TEST_F(ControlTest, StoppingCancelsASyncThatIsUnderWay) {
   EXPECT_FALSE(synced.ok());
 }
 
+TEST_F(ControlTest, ANewServerRemovesWhatDeadOnesLeft) {
+  auto server = Start();
+  const std::string dead =
+      ControlDirectory(::geteuid()) + "/" + ControlSocketName(mount_point_ + "/dead");
+  ASSERT_EQ(::link(SocketPath().c_str(), dead.c_str()), 0);
+  server.reset();
+  ASSERT_EQ(::access(dead.c_str(), F_OK), 0);
+  server = Start();
+  EXPECT_NE(::access(dead.c_str(), F_OK), 0);
+  EXPECT_TRUE(ControlClient::Connect(SocketPath()).ok());
+}
+
 TEST_F(ControlTest, ASecondServerIsRefusedAndAStaleSocketReplaced) {
   auto server = Start();
   EXPECT_TRUE(ControlServer::Start(mount_point_, handlers_).Is(Code::kBusy));
