@@ -4,6 +4,7 @@
 // says one readable line, leaves nothing mounted, and no daemon.
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -54,7 +55,8 @@ TEST_P(LifeCycleTest, TheControlSocketIsOnlyForItsOwner) {
   for (const std::string& entry : Names(directory)) {
     if (entry.find(name) == std::string::npos) continue;
     ++found;
-    ASSERT_EQ(::stat((directory + "/" + entry).c_str(), &facts), 0);
+    const std::string path = fmt::format("{}/{}", directory, entry);
+    ASSERT_EQ(::stat(path.c_str(), &facts), 0);
     EXPECT_TRUE(S_ISSOCK(facts.st_mode));
     EXPECT_EQ(facts.st_mode & 0777, 0600U);
   }

@@ -3,6 +3,7 @@
 #include "tests/mount/mount_fixture.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -128,7 +129,7 @@ void MountEnvironment::WriteConfig() {
   std::string credentials = "[credentials]\n";
   for (const auto& [key, value] : values_) {
     const bool secret = key.find("access_key") != std::string::npos;
-    (secret ? credentials : text) += key + " = " + value + "\n";
+    (secret ? credentials : text) += fmt::format("{} = {}\n", key, value);
   }
   text += credentials + "[cache]\ndirectory = " + Quoted(directory_ + "/cache") + "\n";
   const UniqueFd file(::open(config_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));

@@ -43,6 +43,7 @@ Pipe MakePipe() {
 pid_t Spawn(const std::vector<std::string>& words, int out, int err) {
   std::vector<std::string> copies = words;
   std::vector<char*> pointers;
+  pointers.reserve(copies.size() + 1);
   for (std::string& word : copies) pointers.push_back(word.data());
   pointers.push_back(nullptr);
   posix_spawn_file_actions_t actions;
