@@ -308,7 +308,7 @@ Status LocalBucket::Discard(const std::string& relative, const Guard& /*guard*/,
   std::string path =
       Absolute(fmt::format("{}/{}", kLocalTemporaryName, HexEncode(RandomBytes(16))));
   const Status made = disk_.MakeDirectory(Absolute(kLocalTemporaryName));
-  if (!made.ok() && !made.Is(Code::kAlreadyExists)) return made;
+  if (!made.ok() && !made.Is(Code::kAlreadyExists)) return made.error();
   const Status renamed = disk_.Rename(Absolute(relative), path);
   if (renamed.Is(Code::kNotFound)) return {};
   QUAY_TRY(renamed);
@@ -349,13 +349,13 @@ Status LocalBucket::SyncNewParents(const std::string& relative) {
 Status LocalBucket::Persist(const std::string& relative) {
   std::string directory = ParentOf(relative);
   while (true) {
-    const Status synced = disk_.SyncDirectory(Absolute(directory));
+    Status synced = disk_.SyncDirectory(Absolute(directory));
     if (synced.ok()) break;
     // The directory went with its last entry: what counts now is that the one above says so.
     if (!synced.Is(Code::kNotFound) || directory.empty()) return synced;
     directory = ParentOf(directory);
   }
-  const Status synced = SyncNewParents(relative);
+  Status synced = SyncNewParents(relative);
   if (synced.Is(Code::kNotFound)) return {};  // removed meanwhile, by a later change
   return synced;
 }

@@ -98,9 +98,10 @@ Status ParseField(std::string_view name, std::string_view raw, LocalRecord* reco
   } else if (name == "upload") {
     record->upload_id = std::move(value);
   } else {
-    for (const auto& [field, member] : kPropertyFields) {
-      if (field == name) record->properties.*member = std::move(value);
-    }
+    const auto* const known =
+        std::find_if(kPropertyFields.begin(), kPropertyFields.end(),
+                     [&](const TextField& field) { return field.first == name; });
+    if (known != kPropertyFields.end()) record->properties.*(known->second) = std::move(value);
     // Other names are those of a later minor version; this one can do without them.
   }
   return {};

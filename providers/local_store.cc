@@ -184,7 +184,7 @@ Result<std::optional<ObjectInfo>> LocalStore::TryCopy(
   QUAY_ASSIGN(Temporary temporary, bucket_.MakeTemporary(call));
   QUAY_TRY(temporary.AppendFile(*source.file, ByteRange{0, source.record.size}, call));
   LocalRecord record;
-  record.properties = properties ? *properties : std::move(source.record.properties);
+  record.properties = properties ? *properties : source.record.properties;
   if (source_key != key || condition.kind != Condition::Kind::kNone) {
     QUAY_ASSIGN(ObjectInfo info, PublishObject(temporary, key, std::move(record), condition, call));
     return std::optional<ObjectInfo>(std::move(info));

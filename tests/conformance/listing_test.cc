@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <set>
+#include <thread>
 
 #include "tests/conformance/store_under_test.h"
 
@@ -152,7 +153,14 @@ TEST_P(Listing, ChangesBetweenPagesDoNotHideTheRest) {
 
 TEST_P(Listing, MoreThanAThousandKeys) {
   constexpr int kCount = 1100;
-  for (int i = 0; i < kCount; ++i) PutText(Key(fmt::format("many/{:04}", i)), "");
+  constexpr int kThreads = 16;
+  std::vector<std::thread> writers;
+  for (int t = 0; t < kThreads; ++t) {
+    writers.emplace_back([&, t] {
+      for (int i = t; i < kCount; i += kThreads) PutText(Key(fmt::format("many/{:04}", i)), "");
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
   const auto first = store().List(ListRequest{Key("many/"), "/", "", 1000}, call_);
   ASSERT_OK(first);
   EXPECT_NE(first->next_token, "");
