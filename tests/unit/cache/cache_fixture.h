@@ -116,7 +116,7 @@ class CacheTest : public testing::Test {
     store.piece = 4 << 10;
   }
 
-  void Start(CacheConfig config) {
+  void Start(const CacheConfig& config) {
     auto opened = Cache::Open(config, store, *disk);
     ASSERT_TRUE(opened.ok()) << opened.error().ToString();
     cache = *std::move(opened);

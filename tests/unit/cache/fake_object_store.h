@@ -323,7 +323,7 @@ class FakeObjectStore final : public ObjectStore {
   }
 
   Result<std::string> ReadAll(const DataSource& data, const FakeRequest& request,
-                              const CallOptions& call) {
+                              const CallOptions& call) const {
     std::string body(data.size(), '\0');
     for (uint64_t offset = 0; offset < body.size(); offset += piece) {
       QUAY_TRY(Alive(call));

@@ -45,6 +45,7 @@ TEST_F(FetchTest, ManyReadersShareOneGet) {
     return {};
   };
   std::vector<std::thread> readers;
+  readers.reserve(8);
   std::atomic<int> right{0};
   for (int i = 0; i < 8; ++i) {
     readers.emplace_back([&, i] {
