@@ -90,7 +90,7 @@ TEST_P(Conditions, CompleteUpload) {
     const auto part =
         store().UploadPart(key, *id, 1, MemorySource(std::string_view("uploaded")), call_);
     EXPECT_OK(part);
-    const Status status = StatusOf(store().CompleteUpload(key, *id, {*part}, condition, call_));
+    Status status = StatusOf(store().CompleteUpload(key, *id, {*part}, condition, call_));
     EXPECT_OK(store().AbortUpload(key, *id, call_));
     return status;
   };

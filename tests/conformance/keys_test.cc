@@ -92,6 +92,7 @@ TEST_P(Keys, EachIsAnObjectOfItsOwn) {
     EXPECT_EQ(GetText(Key(names[i])), fmt::format("text {}", i)) << names[i];
   }
   std::vector<std::string> expected;
+  expected.reserve(names.size());
   for (const std::string& name : names) expected.push_back(Key(name));
   std::sort(expected.begin(), expected.end());
   EXPECT_EQ(ListKeys(prefix()), expected);
@@ -134,6 +135,7 @@ TEST_P(Keys, CopiesAndDeletes) {
     EXPECT_CODE(Code::kNotFound, store().Head(source, call_));
   }
   std::vector<std::string> targets;
+  targets.reserve(names.size());
   for (const std::string& name : names) targets.push_back(Key("t/" + name));
   const auto outcomes = store().DeleteMany(targets, call_);
   ASSERT_OK(outcomes);

@@ -155,6 +155,7 @@ TEST_P(Listing, MoreThanAThousandKeys) {
   constexpr int kCount = 1100;
   constexpr int kThreads = 16;
   std::vector<std::thread> writers;
+  writers.reserve(kThreads);
   for (int t = 0; t < kThreads; ++t) {
     writers.emplace_back([&, t] {
       for (int i = t; i < kCount; i += kThreads) PutText(Key(fmt::format("many/{:04}", i)), "");

@@ -208,6 +208,7 @@ TEST_P(Multipart, PartsInParallel) {
   const std::string id = Create(Key("a"));
   std::vector<PartInfo> parts(kParts);
   std::vector<std::thread> threads;
+  threads.reserve(kParts);
   for (int i = 0; i < kParts; ++i) {
     threads.emplace_back([&, i] {
       const std::string data = i + 1 == kParts ? "end" : Part(static_cast<uint32_t>(i));

@@ -168,8 +168,10 @@ TEST_P(Streaming, ADeadlineThatHasPassedEndsACall) {
 }
 
 TEST_P(Streaming, ManyThreadsAtOnce) {
+  constexpr int kThreads = 8;
   std::vector<std::thread> threads;
-  for (int t = 0; t < 8; ++t) {
+  threads.reserve(kThreads);
+  for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < 8; ++i) {
         const std::string key = Key(fmt::format("{}/{}", t, i));

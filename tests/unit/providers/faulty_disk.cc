@@ -38,7 +38,7 @@ class FaultyFile final : public DiskFile {
   }
   Status Write(uint64_t offset, std::span<const std::byte> data) override {
     disk_.unsynced_inodes_.insert(inode_);
-    const Status step = disk_.Step();
+    Status step = disk_.Step();
     if (!step.ok()) {
       // Half of it arrived.
       Ignore(file_->Write(offset, data.first(data.size() / 2)));
@@ -131,7 +131,7 @@ Status FaultyDisk::Rename(const std::string& from, const std::string& to) {
   QUAY_TRY(Step());
   const std::string kept = NewStashName();
   const bool linked = ::link(to.c_str(), kept.c_str()) == 0;
-  const Status renamed = SystemDisk().Rename(from, to);
+  Status renamed = SystemDisk().Rename(from, to);
   if (!renamed.ok()) {
     if (linked) ::unlink(kept.c_str());
     return renamed;

@@ -51,13 +51,13 @@ struct Scenario {
 const State kBefore = {
     {"a", Stored("old a")}, {"d/b", Stored("old b")}, {"d/e/f", Stored("old f")}};
 
-State With(State changes) {
+State With(const State& changes) {
   State state = kBefore;
-  for (auto& [key, value] : changes) {
+  for (const auto& [key, value] : changes) {
     if (value.empty()) {
       state.erase(key);
     } else {
-      state[key] = std::move(value);
+      state[key] = value;
     }
   }
   return state;

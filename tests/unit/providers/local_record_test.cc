@@ -40,9 +40,8 @@ LocalRecord Sample() {
   record.upload_id = "0123";
   record.properties.content_type = "text/plain; charset=utf-8";
   record.properties.expires = "Fri, 24 May 2013 00:00:00 GMT";
-  record.properties.metadata = {{"empty", ""},
-                                {"all", std::string("\0\n\r %=\xff\"'", 10)},
-                                {"end", "end 00000000 00000000"}};
+  record.properties.metadata = {
+      {"empty", ""}, {"all", std::string("\0\n\r %=\xff\"'", 9)}, {"end", "end 00000000 00000000"}};
   return record;
 }
 

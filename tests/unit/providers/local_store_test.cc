@@ -175,7 +175,7 @@ TEST_F(LocalStoreTest, ProcessesDoNotOverwriteEachOther) {
 TEST_F(LocalStoreTest, TemporariesOfTheLivingAreKept) {
   class PeekingSource final : public DataSource {
    public:
-    PeekingSource(const fs::path& folder) : folder_(folder) {}
+    explicit PeekingSource(const fs::path& folder) : folder_(folder) {}
     uint64_t size() const override { return 10; }
     Status Read(uint64_t /*offset*/, std::span<std::byte> out) const override {
       std::fill(out.begin(), out.end(), std::byte{'x'});
@@ -187,7 +187,6 @@ TEST_F(LocalStoreTest, TemporariesOfTheLivingAreKept) {
    private:
     const fs::path& folder_;
   };
-  std::ofstream(folder_ / "nothing");
   fs::create_directory(folder_ / ".quayfs-tmp");
   std::ofstream(folder_ / ".quayfs-tmp" / "abandoned") << "by a process that is gone";
   const auto info = store_->Put("a", PeekingSource(folder_), {}, Condition::None(), {});
