@@ -49,6 +49,7 @@ struct BaseVersion {
 struct ReadPattern {
   uint64_t next_offset = 0;
   uint64_t window = 0;     // bytes of read-ahead granted so far
+  uint64_t grows_at = 0;   // the window grows when the reader gets here
   uint64_t ahead_end = 0;  // read-ahead has been asked for up to here
   int sequential_reads = 0;
 };

@@ -8,7 +8,8 @@ namespace quayfs {
 namespace {
 
 // The kernel's read-ahead sends neighbouring reads in any order; this far apart they still count as
-// one stream.
+// one stream: so many of their own lengths, and at least so many bytes.
+constexpr uint64_t kReorderLengths = 4;
 constexpr uint64_t kReorder = 512ull << 10;
 // A rest of a file up to this many blocks is not worth a request of its own.
 constexpr uint64_t kTailBlocks = 4;
@@ -17,8 +18,19 @@ uint64_t RoundDown(uint64_t value, uint64_t unit) { return value - value % unit;
 uint64_t RoundUp(uint64_t value, uint64_t unit) { return RoundDown(value + unit - 1, unit); }
 
 bool FollowsOn(ByteRange read, const ReadPattern& pattern) {
-  return read.begin <= pattern.next_offset + kReorder &&
-         read.begin + kReorder >= pattern.next_offset;
+  const uint64_t apart = std::max(kReorder, kReorderLengths * read.length());
+  return read.begin <= pattern.next_offset + apart && read.begin + apart >= pattern.next_offset;
+}
+
+/// Fills the window from `reached` on.
+ByteRange Refill(ByteRange read, uint64_t reached, uint64_t base_limit, const ReadTuning& tuning,
+                 ReadPattern& pattern) {
+  uint64_t target = read.end + pattern.window;
+  if (pattern.window >= tuning.fetch_part) target = RoundUp(target, tuning.fetch_part);
+  target = std::min(target, base_limit);
+  if (target <= reached) return {reached, reached};
+  pattern.ahead_end = target;
+  return {reached, target};
 }
 
 ByteRange WindowAhead(ByteRange read, uint64_t from, uint64_t base_limit, const ReadTuning& tuning,
@@ -27,17 +39,17 @@ ByteRange WindowAhead(ByteRange read, uint64_t from, uint64_t base_limit, const 
   if (pattern.window == 0) {
     pattern.window =
         std::min(std::max(tuning.fetch_part / 2, tuning.fetch_block), tuning.read_ahead_max);
-  } else if (reached >= base_limit || reached - read.end >= pattern.window / 2) {
-    return {from, from};
   } else {
+    if (reached >= base_limit) return {from, from};
+    const bool grows = read.end >= pattern.grows_at && pattern.window < tuning.read_ahead_max;
+    const uint64_t left = reached - std::min(reached, read.end);
+    const uint64_t used = pattern.window - std::min(pattern.window, left);
+    if (!grows && used < std::min(tuning.fetch_part, pattern.window / 2)) return {from, from};
+    if (!grows) return Refill(read, reached, base_limit, tuning, pattern);
     pattern.window = std::min(pattern.window * 2, tuning.read_ahead_max);
   }
-  uint64_t target = read.end + pattern.window;
-  if (pattern.window >= tuning.fetch_part) target = RoundUp(target, tuning.fetch_part);
-  target = std::min(target, base_limit);
-  if (target <= reached) return {from, from};
-  pattern.ahead_end = target;
-  return {reached, target};
+  pattern.grows_at = read.end + pattern.window / 2;
+  return Refill(read, reached, base_limit, tuning, pattern);
 }
 
 }  // namespace

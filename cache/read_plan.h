@@ -27,12 +27,13 @@ struct ReadDecision {
 
 /// Decides for a read of `read` (not empty, within the file) and notes it in `pattern`.
 ///
-/// - A read that does not go on where the last one ended fetches the blocks it touches.
+/// - A read that does not go on near where the last one ended (the kernel reorders what it reads
+///   ahead) fetches the blocks it touches.
 /// - One that does, or begins a file, fetches what it asks for and one block more; a short rest of
 /// the file comes along.
 /// - From the second in a row on, a window ahead of the reader is kept filled. It starts at half of
-/// fetch_part and doubles whenever the
-///   reader has used half of it.
+///   fetch_part, doubles whenever the reader has used half of it, and is otherwise refilled as soon
+///   as a whole fetch_part is missing from it.
 ReadDecision DecideRead(ByteRange read, uint64_t base_limit, const ReadTuning& tuning,
                         ReadPattern& pattern);
 

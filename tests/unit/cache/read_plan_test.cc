@@ -78,6 +78,35 @@ TEST(ReadPlanTest, ReadsOutOfOrderAreStillOneStream) {
   EXPECT_EQ(pattern.next_offset, 384 * kKiB);
 }
 
+// Two windows of the kernel's read-ahead are under way at once and arrive in either order: reads as
+// large as FUSE allows, swapped in pairs, are a stream as much as small ones are.
+TEST(ReadPlanTest, LargeReadsSwappedInPairsAreOneStream) {
+  const ReadTuning tuning;
+  ReadPattern pattern;
+  uint64_t largest = 0;
+  for (uint64_t pair = 0; pair < 256 * kMiB; pair += 2 * kMiB) {
+    for (const uint64_t offset : {pair + kMiB, pair}) {
+      DecideRead({offset, offset + kMiB}, kGiB, tuning, pattern);
+      largest = std::max(largest, pattern.window);
+    }
+  }
+  EXPECT_EQ(largest, tuning.read_ahead_max);
+}
+
+// As many requests are in flight as the window allows, not half as many before each refill.
+TEST(ReadPlanTest, AFullyGrownWindowIsRefilledByEachPiece) {
+  const ReadTuning tuning;
+  ReadPattern pattern;
+  uint64_t reached = 0;
+  for (uint64_t offset = 0; offset < 512 * kMiB; offset += kMiB) {
+    const ReadDecision decision = DecideRead({offset, offset + kMiB}, kGiB, tuning, pattern);
+    reached = std::max({reached, decision.urgent.end, decision.ahead.end});
+    if (pattern.window < tuning.read_ahead_max) continue;
+    ASSERT_GE(reached + tuning.fetch_part, offset + kMiB + tuning.read_ahead_max) << offset;
+  }
+  EXPECT_EQ(pattern.window, tuning.read_ahead_max);
+}
+
 TEST(ReadPlanTest, ReadsBeyondTheBaseStayInBounds) {
   ReadPattern pattern;
   for (const uint64_t base : {uint64_t{0}, uint64_t{5}, 100 * kKiB}) {
