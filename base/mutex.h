@@ -29,6 +29,7 @@ enum class LockRank : int {
   kFileData = 60,     // extents of one staging file
   kFetch = 65,        // fetches in flight of one file
   kCacheBudget = 70,  // sizes, least-recently-used list
+  kState = 75,        // the state database
   kProvider = 80,     // an object store's own state
   kS3Client = 85,     // region, clock offset
   kRetry = 86,        // retry quota, rate limiter

@@ -7,17 +7,21 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "base/clock.h"
 #include "base/disk.h"
 #include "base/executor.h"
 #include "base/result.h"
 #include "cache/file_data.h"
+#include "cache/state/state_db.h"
 #include "providers/object_store.h"
 
 namespace quayfs {
 
 struct CacheConfig {
   std::string directory;  // made if missing, mode 0700; refused if others may write to it
+  std::string identity;    // of the bucket (endpoint, bucket, prefix); another one's state is refused
   uint64_t size_limit = 10ull << 30;   // bytes of clean data kept; dirty data is never dropped
   uint64_t put_size_max = 8ull << 20;  // larger contents go as multipart, where the store has it
   uint64_t part_size = 16ull << 20;  // of the first parts; they grow so that 5 TiB fit into 10,000
@@ -33,6 +37,19 @@ struct CacheStats {
   uint64_t dirty_bytes = 0;
   uint64_t files = 0;
   uint64_t uploads_in_flight = 0;
+};
+
+/// A file whose content an earlier mount has left behind: newer than the bucket, or published
+/// without the owner's having noted it.
+struct RestoredFile {
+  uint64_t inode = 0;
+  FileDataState state;  // state.base is what the content was published as, or comes from
+  WallTime changed_at{};
+  /// C3: the machine has been restarted since, and what was written after the last seal cannot be
+  /// trusted. The file is as it was when it was sealed; absent a usable seal, as it was found.
+  /// The bytes as found have been copied to `set_aside` ("" if nothing was lost).
+  std::string set_aside;
+  bool usable = true;  // false: there is no state that may be published; only `set_aside`
 };
 
 /// Thread-safe. Outlives every FileData it made.
@@ -56,6 +73,16 @@ class Cache {
   /// The inode is gone for good: drops what is cached once nobody holds its FileData any more,
   /// dirty or not.
   virtual void Remove(uint64_t inode) = 0;
+
+  /// What an earlier mount left, found by Open(). Each is to be claimed by Restore(), or given up by
+  /// Remove(), before its number is used otherwise.
+  virtual std::vector<RestoredFile> restored() const = 0;
+  /// kNotFound: nothing of that number was left.
+  virtual Result<std::shared_ptr<FileData>> Restore(uint64_t inode) = 0;
+
+  /// The mount's database; the owner of names and attributes keeps them there too. Outlives
+  /// nothing: valid as long as the cache.
+  virtual StateDb& state() = 0;
 
   /// Whether contents of `size` bytes are published by a single PUT; larger ones by a multipart
   /// upload.
