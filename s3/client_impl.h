@@ -45,6 +45,11 @@ struct Operation {
   /// A 2xx without a well-formed XML body is a failure (copy, part copy, complete;
   /// protocol.md 3.7).
   bool reply_must_be_xml = false;
+  /// The service may work on it for minutes without a byte: ClientConfig::work_patience applies.
+  bool long_work = false;
+  /// Nothing below the retry policy may send it again: the meaning of a refusal depends on whether
+  /// an earlier sending may have been carried out (protocol.md 3.12).
+  bool sent_once = false;
 };
 
 struct Reply {

@@ -144,6 +144,7 @@ Result<PartInfo> Client::CopyPart(const CopyPartRequest& request, const CallOpti
   operation.query = {{"partNumber", std::to_string(request.number)},
                      {"uploadId", request.upload_id}};
   operation.reply_must_be_xml = true;
+  operation.long_work = true;
   impl_->AddCustomerKey(&operation.headers);
   impl_->AddCopySource(request.source_key, request.source_etag, &operation.headers);
   operation.headers.Set(
@@ -215,6 +216,8 @@ Result<ObjectInfo> Client::CompleteUpload(const CompleteRequest& request, const 
       impl_->ObjectOperation("complete the upload of object", "POST", request.key);
   operation.query = {{"uploadId", request.upload_id}};
   operation.reply_must_be_xml = true;
+  operation.long_work = true;
+  operation.sent_once = true;
   QUAY_TRY(impl_->AddCondition(request.condition, &operation.headers));
   impl_->AddCustomerKey(&operation.headers);
   const std::string text = WriteComplete(request.parts);

@@ -258,6 +258,7 @@ Result<ObjectInfo> Client::Put(const PutRequest& request, const CallOptions& cal
 
   const uint64_t size = operation.body->size();
   const bool conditional = request.condition.kind != Condition::Kind::kNone;
+  operation.sent_once = conditional;
   Expected expected{request.key, size, "", &request.properties, impl_->clock.Now()};
   Corrections corrections;
   bool unclear = false;
@@ -301,6 +302,7 @@ Result<ObjectInfo> Client::Copy(const CopyRequest& request, const CallOptions& c
   Operation operation = impl_->ObjectOperation(
       fmt::format("copy object '{}' to", Printable(request.source_key)), "PUT", request.key);
   operation.reply_must_be_xml = true;
+  operation.long_work = true;
   if (request.properties) operation.headers.Set("x-amz-metadata-directive", "REPLACE");
   QUAY_TRY(
       impl_->AddObjectHeaders(request.properties.value_or(ObjectProperties{}), &operation.headers));
@@ -309,6 +311,7 @@ Result<ObjectInfo> Client::Copy(const CopyRequest& request, const CallOptions& c
 
   const bool conditional =
       request.condition.kind != Condition::Kind::kNone || !request.source_etag.empty();
+  operation.sent_once = conditional;
   Expected expected{request.key, std::nullopt, "", nullptr, impl_->clock.Now()};
   if (request.properties) {
     expected.properties = &*request.properties;

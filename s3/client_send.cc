@@ -166,6 +166,12 @@ HttpRequest Client::Impl::Prepare(const Operation& operation, const Route& route
     request.headers.Set("x-amz-request-payer", "requester");
   }
   request.body = operation.body;
+  request.repeatable = !operation.sent_once;
+  // A low_speed_time of 0 is endless patience already.
+  if (operation.long_work && config.http.low_speed_time > Duration(0) &&
+      config.http.low_speed_bytes > 0) {
+    request.patience = std::max(config.http.low_speed_time, config.work_patience);
+  }
   Sign(operation, route, &request);
   return request;
 }

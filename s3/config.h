@@ -60,6 +60,9 @@ struct ClientConfig {
   int delete_batch_max = 1000;  // keys in one multi-object delete
   RetryConfig retry;
   HttpConfig http;
+  /// In place of HttpConfig::low_speed_time, if that is shorter, for copies, part copies and completions: the service works on
+  /// gigabytes there, and not all of them send blanks meanwhile (protocol.md 3.7).
+  Duration work_patience = std::chrono::minutes(10);
 
   // Sent with every object that is written, "" for not at all.
   std::string storage_class;

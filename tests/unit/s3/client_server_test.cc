@@ -513,6 +513,23 @@ TEST_F(ClientServerTest, AConditionalPutWithALostReply) {
       Put("k2", "mine", properties, {Condition::Kind::kIfAbsent, ""}).Is(Code::kAlreadyExists));
 }
 
+// libcurl sends a request again when a connection that was used before dies without a reply. A
+// condition would then meet its own object, unnoticed by the client.
+TEST_F(ClientServerTest, AConditionalPutWithALostReplyOnAUsedConnection) {
+  const ObjectProperties properties{"", "", "", "", "", "", {{"mtime", "1700000000.123456789"}}};
+  for (int i = 0; i < 3; ++i) {
+    const std::string key = "k" + std::to_string(i);
+    ASSERT_TRUE(Put("before", "x").ok());
+    AddFault(FaultKind::kLostReply, "PutObject");
+    const auto put = Put(key, "mine", properties, {Condition::Kind::kIfAbsent, ""});
+    ASSERT_TRUE(put.ok()) << put.error().ToString();
+    AddFault(FaultKind::kLostReply, "PutObject");
+    const auto again = Put(key, "more", properties, {Condition::Kind::kIfEtag, put->etag});
+    ASSERT_TRUE(again.ok()) << again.error().ToString();
+    EXPECT_EQ(server().Body("test", key), "more");
+  }
+}
+
 TEST_F(ClientServerTest, ErrorsInsideSuccessfulCopies) {
   ASSERT_TRUE(Put("a", "x").ok());
   AddFault(FaultKind::kErrorIn200, "CopyObject");
@@ -536,6 +553,48 @@ TEST_F(ClientServerTest, CompleteWithALostReply) {
     EXPECT_EQ(Get(key, {}, made->etag), Noise(10'000) + "tail");
     EXPECT_EQ(server().UnfinishedUploads("test"), 0u);
   }
+}
+
+TEST_F(ClientServerTest, AConditionalCompleteWithALostReplyIsSentOnce) {
+  ASSERT_TRUE(Put("before", "x").ok());
+  const auto id = client().CreateUpload("k", {}, call_);
+  ASSERT_TRUE(id.ok());
+  const MemoryBody body("part");
+  const auto part = client().UploadPart({"k", *id, 1, &body}, call_);
+  ASSERT_TRUE(part.ok());
+  AddFault(FaultKind::kLostReply, "CompleteMultipartUpload");
+  const auto done =
+      client().CompleteUpload({"k", *id, {*part}, {Condition::Kind::kIfAbsent, ""}}, call_);
+  ASSERT_TRUE(done.ok()) << done.error().ToString();
+  EXPECT_EQ(server().Count("CompleteMultipartUpload"), 1u);
+}
+
+// A service may copy gigabytes without a byte of a reply.
+TEST_F(ClientServerTest, SilentWorkIsWaitedFor) {
+  config_.http.low_speed_time = std::chrono::milliseconds(200);
+  config_.work_patience = minutes(1);
+  ASSERT_TRUE(Put("a", Noise(100)).ok());
+  const auto id = client().CreateUpload("c", {}, call_);
+  ASSERT_TRUE(id.ok());
+  server().SetDelay(std::chrono::milliseconds(1200));
+  const auto copied = client().Copy({"a", "", "b", {}, {}}, call_);
+  EXPECT_TRUE(copied.ok()) << copied.error().ToString();
+  const auto part = client().CopyPart({"c", *id, 1, "a", "", ByteRange{0, 100}}, call_);
+  ASSERT_TRUE(part.ok()) << part.error().ToString();
+  const auto done = client().CompleteUpload({"c", *id, {*part}, {}}, call_);
+  EXPECT_TRUE(done.ok()) << done.error().ToString();
+  EXPECT_EQ(server().Count("CopyObject"), 1u);
+  EXPECT_EQ(server().Count("UploadPartCopy"), 1u);
+  EXPECT_EQ(server().Count("CompleteMultipartUpload"), 1u);
+  EXPECT_TRUE(client().Head("a", call_).Is(Code::kTimedOut)) << "other requests are not";
+}
+
+TEST_F(ClientServerTest, SilentWorkIsNotWaitedForForEver) {
+  config_.http.low_speed_time = std::chrono::milliseconds(100);
+  config_.work_patience = std::chrono::milliseconds(300);
+  ASSERT_TRUE(Put("a", "x").ok());
+  AddFault(FaultKind::kBlackHole, "CopyObject", -1);
+  EXPECT_TRUE(client().Copy({"a", "", "b", {}, {}}, call_).Is(Code::kTimedOut));
 }
 
 TEST_F(ClientServerTest, CompleteThatFailsInsideASuccess) {
