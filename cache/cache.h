@@ -76,13 +76,15 @@ class Cache {
 
   /// What an earlier mount left, found by Open(). Each is to be claimed by Restore(), or given up by
   /// Remove(), before its number is used otherwise.
-  virtual std::vector<RestoredFile> restored() const = 0;
+  virtual std::vector<RestoredFile> restored() const { return {}; }
   /// kNotFound: nothing of that number was left.
-  virtual Result<std::shared_ptr<FileData>> Restore(uint64_t inode) = 0;
+  virtual Result<std::shared_ptr<FileData>> Restore(uint64_t /*inode*/) {
+    return Error(Code::kNotFound, "nothing was left");
+  }
 
   /// The mount's database; the owner of names and attributes keeps them there too. Outlives
   /// nothing: valid as long as the cache.
-  virtual StateDb& state() = 0;
+  virtual StateDb* state() { return nullptr; }
 
   /// Whether contents of `size` bytes are published by a single PUT; larger ones by a multipart
   /// upload.
