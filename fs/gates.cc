@@ -38,7 +38,11 @@ Status WaitUntilFree(Mutex& mutex, CondVar& changed, bool may_block, const CallO
 Status Gates::Take(const std::vector<uint64_t>& ids, bool may_block, const CallOptions& call) {
   MutexLock lock(mutex_);
   const auto free = [&]() QUAY_NO_THREAD_SAFETY_ANALYSIS {
-    return std::none_of(ids.begin(), ids.end(), [&](uint64_t id) { return taken_.contains(id); });
+    // A loop: an algorithm's lambda in here would be analysed for itself.
+    for (const uint64_t id : ids) {
+      if (taken_.contains(id)) return false;
+    }
+    return true;
   };
   QUAY_TRY(WaitUntilFree(mutex_, changed_, may_block, call, free));
   taken_.insert(ids.begin(), ids.end());

@@ -157,7 +157,8 @@ std::string BioText(BIO* bio) {
 }  // namespace
 
 Result<std::unique_ptr<TlsContext>> TlsContext::Make(const std::string& domain) {
-  const KeyPtr key(EVP_EC_gen("P-256"));
+  // Not EVP_EC_gen: that macro casts a const away in here.
+  const KeyPtr key(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"));
   if (key == nullptr) return TlsError("key");
   QUAY_ASSIGN(const CertificatePtr certificate, MakeCertificate(key.get(), domain));
   ContextPtr context(SSL_CTX_new(TLS_server_method()));
