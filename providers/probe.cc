@@ -87,7 +87,12 @@ class Prober {
   }
   ProbeVerdict Failed(const char* what, const Error& error) {
     report_.notes.push_back(fmt::format("{}: {}", what, error.ToString()));
-    return ProbeVerdict::kFailed;
+    return SaysNothing(error.code()) ? ProbeVerdict::kUntested : ProbeVerdict::kFailed;
+  }
+  /// Bad weather, which must not be remembered as a lack of the store.
+  static bool SaysNothing(Code code) {
+    return code == Code::kUnavailable || code == Code::kThrottled || code == Code::kTimedOut ||
+           code == Code::kCancelled || code == Code::kClockSkew || code == Code::kQuota;
   }
 
   ObjectStore& store_;
@@ -304,6 +309,12 @@ Capabilities ApplyProbe(Capabilities declared, const ProbeReport& report) {
   apply(report.copy, &declared.copy);
   apply(report.part_copy, &declared.part_copy);
   apply(report.batch_delete, &declared.batch_delete);
+  if (report.multipart == ProbeVerdict::kRefused) declared.multipart = false;
+  if (!declared.multipart) {
+    declared.complete_if_absent = false;
+    declared.complete_if_match = false;
+    declared.part_copy = false;
+  }
   return declared;
 }
 

@@ -20,7 +20,8 @@ enum class ProbeVerdict {
   kHonoured,
   kIgnored,   // answered with success, and not done or not looked at
   kRefused,   // the store says that it can not
-  kUntested,  // not tried: the store object does not send it, or something it needs is missing
+  kUntested,  // not tried: the store object does not send it, something it needs is missing, or
+              // the store was not to be reached just then
   kFailed,    // another error; the note says which
 };
 /// "honoured", "ignored", "refused", "not tested", "failed".
@@ -57,8 +58,8 @@ Result<ProbeReport> ProbeCapabilities(ObjectStore& store, const std::string& pre
 /// ".quayfs/probe-" and something random.
 std::string NewProbePrefix();
 
-/// What `declared` becomes with a report: what was honoured is on, what was ignored or refused is
-/// off, the rest stays.
+/// What `declared` becomes with a report: what was honoured is on, what was ignored, refused or has
+/// failed is off, the rest stays. What needs multipart uploads stays off where they are off.
 Capabilities ApplyProbe(Capabilities declared, const ProbeReport& report);
 
 }  // namespace quayfs

@@ -3,15 +3,18 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "fs/program/commands.h"
 #include "fs/program/exit_status.h"
 #include "fs/program/launch.h"
 #include "fs/program/load.h"
 #include "fs/program/messages.h"
+#include "fs/program/probe_use.h"
 #include "fs/program/process_setup.h"
 #include "fs/program/store_check.h"
 #include "providers/open.h"
@@ -36,6 +39,19 @@ void Append(std::vector<CheckRow> more, std::vector<CheckRow>* rows) {
   for (CheckRow& row : more) rows->push_back(std::move(row));
 }
 
+void Remember(const MountConfig& config, const ProbeReport& report, std::vector<CheckRow>* rows) {
+  const auto file = RememberProbe(config.store, report, SystemClock().Now());
+  if (file) {
+    rows->push_back({"remembered", CheckResult::kOk,
+                     fmt::format("mounts go by this for {} days: {}",
+                                 ProbeMemory::kGoodFor.count() / 24, *file)});
+  } else if (!file.Is(Code::kNotSupported)) {
+    rows->push_back({"remembered", CheckResult::kWarning,
+                     fmt::format("mounts go by the profile alone, the result cannot be kept: {}",
+                                 OneLine(file.error().message()))});
+  }
+}
+
 std::vector<CheckRow> CheckConfig(const MountConfig& config) {
   std::vector<CheckRow> rows = {{"config", CheckResult::kOk, config.path}};
   for (const std::string& warning : config.warnings)
@@ -54,7 +70,9 @@ std::vector<CheckRow> CheckConfig(const MountConfig& config) {
     rows.push_back({"probe", CheckResult::kFailed, ExplainStoreError(scratch.error(), config)});
     return rows;
   }
-  Append(CheckCapabilities(config, **scratch, (*store)->capabilities()), &rows);
+  std::optional<ProbeReport> report;
+  Append(CheckCapabilities(config, **scratch, (*store)->capabilities(), &report), &rows);
+  if (report) Remember(config, *report, &rows);
   return rows;
 }
 

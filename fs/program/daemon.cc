@@ -23,6 +23,7 @@
 #include "fs/program/exit_status.h"
 #include "fs/program/messages.h"
 #include "fs/program/mount_point.h"
+#include "fs/program/probe_use.h"
 #include "fs/program/process_setup.h"
 #include "fs/program/reach.h"
 #include "fs/program/signals.h"
@@ -84,9 +85,13 @@ class Daemon {
     place.host_name = HostName();
     const RoomConfigs rooms = Translate(config_, place);
 
-    auto store = OpenStore(rooms.store);
+    probe_ = RecallProbe(config_.store, config_.path, started_);
+    OpenOptions options;
+    if (probe_.probe) options.probed = probe_.probe->report;
+    auto store = OpenStore(rooms.store, options);
     if (!store) return Explained(store.error());
     store_ = *std::move(store);
+    capabilities_at_start_ = store_->capabilities();
 
     CallOptions call;
     call.deadline = std::chrono::steady_clock::now() + kStartTimeout;
@@ -135,6 +140,9 @@ class Daemon {
     facts.pending = file_system_->pending();
     facts.cache = cache_->stats();
     facts.capabilities = store_->capabilities();
+    facts.capabilities_at_start = capabilities_at_start_;
+    facts.probe = probe_.probe;
+    facts.probe_note = probe_.note;
     facts.state = leaving_ ? "leaving" : "serving";
     return facts;
   }
@@ -224,6 +232,8 @@ class Daemon {
   Mutex mutex_{LockRank::kProgram};
   bool may_stop_ QUAY_GUARDED_BY(mutex_) = true;
   std::thread stopper_ QUAY_GUARDED_BY(mutex_);
+  ProbeInUse probe_;
+  Capabilities capabilities_at_start_;
   // Each uses those above it, and is destroyed before them.
   std::unique_ptr<ObjectStore> store_;
   std::unique_ptr<Cache> cache_;

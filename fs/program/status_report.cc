@@ -20,27 +20,46 @@ using nlohmann::json;
 struct CapabilityRow {
   std::string_view name;
   bool Capabilities::*flag;
+  ProbeVerdict ProbeReport::*verdict;  // null: nothing that is probed
 };
 
 constexpr std::array kCapabilities = {
-    CapabilityRow{"put_if_absent", &Capabilities::put_if_absent},
-    CapabilityRow{"put_if_match", &Capabilities::put_if_match},
-    CapabilityRow{"complete_if_absent", &Capabilities::complete_if_absent},
-    CapabilityRow{"complete_if_match", &Capabilities::complete_if_match},
-    CapabilityRow{"delete_if_match", &Capabilities::delete_if_match},
-    CapabilityRow{"copy_if_absent", &Capabilities::copy_if_absent},
-    CapabilityRow{"multipart", &Capabilities::multipart},
-    CapabilityRow{"part_copy", &Capabilities::part_copy},
-    CapabilityRow{"copy", &Capabilities::copy},
-    CapabilityRow{"move", &Capabilities::move},
-    CapabilityRow{"batch_delete", &Capabilities::batch_delete},
+    CapabilityRow{"put_if_absent", &Capabilities::put_if_absent, &ProbeReport::put_if_absent},
+    CapabilityRow{"put_if_match", &Capabilities::put_if_match, &ProbeReport::put_if_match},
+    CapabilityRow{"complete_if_absent", &Capabilities::complete_if_absent,
+                  &ProbeReport::complete_if_absent},
+    CapabilityRow{"complete_if_match", &Capabilities::complete_if_match,
+                  &ProbeReport::complete_if_match},
+    CapabilityRow{"delete_if_match", &Capabilities::delete_if_match, &ProbeReport::delete_if_match},
+    CapabilityRow{"copy_if_absent", &Capabilities::copy_if_absent, &ProbeReport::copy_if_absent},
+    CapabilityRow{"multipart", &Capabilities::multipart, nullptr},
+    CapabilityRow{"part_copy", &Capabilities::part_copy, &ProbeReport::part_copy},
+    CapabilityRow{"copy", &Capabilities::copy, &ProbeReport::copy},
+    CapabilityRow{"move", &Capabilities::move, nullptr},
+    CapabilityRow{"batch_delete", &Capabilities::batch_delete, &ProbeReport::batch_delete},
 };
 
-json CapabilitiesJson(const Capabilities& capabilities) {
-  json object = json::object();
-  for (const CapabilityRow& row : kCapabilities)
-    object[std::string(row.name)] = capabilities.*row.flag;
-  return object;
+/// How it is known: the store's own refusal beats what a probe has found, and that the profile.
+std::string_view SourceOf(const CapabilityRow& row, const StatusFacts& facts) {
+  if (facts.capabilities_at_start.*row.flag && !(facts.capabilities.*row.flag)) return "reply";
+  const bool probed = facts.probe && row.verdict != nullptr &&
+                      facts.probe->report.*row.verdict != ProbeVerdict::kUntested;
+  return probed ? "probe" : "profile";
+}
+
+void AddCapabilities(const StatusFacts& facts, json* status) {
+  json honoured = json::object();
+  json source = json::object();
+  for (const CapabilityRow& row : kCapabilities) {
+    const std::string name(row.name);
+    honoured[name] = facts.capabilities.*row.flag;
+    source[name] = SourceOf(row, facts);
+  }
+  (*status)["capabilities"] = std::move(honoured);
+  (*status)["capabilities_from"] = std::move(source);
+  json probe = {{"note", facts.probe_note}};
+  if (facts.probe) probe["probed"] = FormatIsoExtended(facts.probe->probed);
+  (*status)["probe"] = std::move(probe);
 }
 
 uint64_t Number(const json& object, const char* key) {
@@ -57,6 +76,24 @@ std::string Text(const json& object, const char* key) {
 json Object(const json& object, const char* key) {
   const auto found = object.find(key);
   return found != object.end() && found->is_object() ? *found : json::object();
+}
+
+/// "put_if_absent, copy (profile); part_copy (probe)": the capabilities that are `wanted`.
+std::string CapabilityList(const json& status, bool wanted) {
+  const json honoured = Object(status, "capabilities");
+  const json source = Object(status, "capabilities_from");
+  std::string list;
+  for (const std::string_view from : {"profile", "probe", "reply"}) {
+    std::string names;
+    for (const CapabilityRow& row : kCapabilities) {
+      const std::string name(row.name);
+      if (honoured.value(name, json()) != json(wanted)) continue;
+      if (Text(source, name.c_str()) != from) continue;
+      names += (names.empty() ? "" : ", ") + name;
+    }
+    if (!names.empty()) list += fmt::format("{}{} ({})", list.empty() ? "" : "; ", names, from);
+  }
+  return list;
 }
 
 std::string Count(uint64_t count, std::string_view what) {
@@ -91,7 +128,7 @@ json MakeStatus(const StatusFacts& facts, const MountConfig& config) {
                      {"dirty_bytes", facts.cache.dirty_bytes},
                      {"files", facts.cache.files},
                      {"uploads_in_flight", facts.cache.uploads_in_flight}};
-  status["capabilities"] = CapabilitiesJson(facts.capabilities);
+  AddCapabilities(facts, &status);
   return status;
 }
 
@@ -116,6 +153,9 @@ std::string RenderStatus(const json& status) {
   row("open", Count(Number(status, "open_files"), "file"));
   row("cache", fmt::format("{} of {} in {}", FormatSize(Number(cache, "clean_bytes")),
                            FormatSize(Number(cache, "size_limit")), Text(cache, "directory")));
+  row("honoured", CapabilityList(status, true));
+  row("not", CapabilityList(status, false));
+  row("probe", Text(Object(status, "probe"), "note"));
   const uint64_t conflicts = Number(status, "conflicts");
   if (conflicts != 0)
     row("conflicts",

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 
 #include "base/clock.h"
@@ -12,6 +13,7 @@
 #include "fs/file_system.h"
 #include "mount-configs/mount_config.h"
 #include "providers/object_store.h"
+#include "providers/probe_memory.h"
 
 namespace quayfs::program {
 
@@ -23,8 +25,11 @@ struct StatusFacts {
   WallTime now{};
   PendingWork pending;
   CacheStats cache;
-  Capabilities capabilities;
-  std::string state;  // "serving", "leaving"
+  Capabilities capabilities;           // now
+  Capabilities capabilities_at_start;  // before the store has refused anything
+  std::optional<RememberedProbe> probe;
+  std::string probe_note;  // where the probe comes from, or why there is none; for people
+  std::string state;       // "serving", "leaving"
 };
 
 /// Holds no secret: of the config only its name, path and what is harmless.

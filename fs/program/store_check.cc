@@ -263,7 +263,8 @@ std::vector<CheckRow> CheckStore(const MountConfig& config, ObjectStore& store) 
 }
 
 std::vector<CheckRow> CheckCapabilities(const MountConfig& config, ObjectStore& scratch_store,
-                                        const Capabilities& declared) {
+                                        const Capabilities& declared,
+                                        std::optional<ProbeReport>* found_out) {
   std::vector<CheckRow> rows;
   const auto report =
       ProbeCapabilities(scratch_store, config.prefix + NewProbePrefix(), Within(kProbeTimeout));
@@ -271,6 +272,7 @@ std::vector<CheckRow> CheckCapabilities(const MountConfig& config, ObjectStore& 
     rows.push_back({"probe", CheckResult::kFailed, ExplainStoreError(report.error(), config)});
     return rows;
   }
+  if (found_out != nullptr) *found_out = *report;
   for (const ProbeRow& row : ProbeRows()) rows.push_back(Judge(row, (*report).*(row.verdict)));
   const Capabilities found = ApplyProbe(declared, *report);
   if ((declared.put_if_absent && !found.put_if_absent) ||

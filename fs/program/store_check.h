@@ -5,12 +5,14 @@
 
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "mount-configs/mount_config.h"
 #include "providers/object_store.h"
+#include "providers/probe.h"
 
 namespace quayfs::program {
 
@@ -29,9 +31,10 @@ struct CheckRow {
 std::vector<CheckRow> CheckStore(const MountConfig& config, ObjectStore& store);
 
 /// What the store honours, found out by trying, for a store that is fine otherwise
-/// (providers/probe.h). `scratch_store` sends everything.
+/// (providers/probe.h). `scratch_store` sends everything. `*report` is set if there is one.
 std::vector<CheckRow> CheckCapabilities(const MountConfig& config, ObjectStore& scratch_store,
-                                        const Capabilities& declared);
+                                        const Capabilities& declared,
+                                        std::optional<ProbeReport>* report = nullptr);
 
 /// The worst of them; kSkipped counts as ok.
 CheckResult Worst(const std::vector<CheckRow>& rows);

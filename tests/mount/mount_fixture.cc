@@ -64,6 +64,8 @@ MountEnvironment::MountEnvironment(const std::string& backend)
       mount_point_(directory_ + "/mnt"),
       config_path_(directory_ + "/test.toml") {
   std::filesystem::create_directory(mount_point_);
+  // What the program keeps for later goes where it is removed with the rest.
+  ::setenv("XDG_STATE_HOME", (directory_ + "/state").c_str(), 1);
   ChooseBackend(backend);
   good_values_ = values_;
 }

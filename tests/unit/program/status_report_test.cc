@@ -54,6 +54,34 @@ TEST(StatusReport, SaysThatAllIsWell) {
   EXPECT_THAT(text, Not(HasSubstr("last error")));
 }
 
+TEST(StatusReport, SaysWhatTheStoreHonoursAndHowThatIsKnown) {
+  StatusFacts facts = Facts();
+  facts.capabilities_at_start.multipart = true;
+  facts.capabilities_at_start.put_if_absent = true;
+  facts.capabilities_at_start.put_if_match = false;
+  facts.capabilities_at_start.copy = true;
+  facts.capabilities = facts.capabilities_at_start;
+  facts.capabilities.copy = false;
+  facts.probe.emplace();
+  facts.probe->probed = WallTime(std::chrono::seconds(500));
+  facts.probe->report.put_if_absent = ProbeVerdict::kHonoured;
+  facts.probe->report.put_if_match = ProbeVerdict::kIgnored;
+  facts.probe->report.copy = ProbeVerdict::kHonoured;
+  facts.probe_note = "of 1970-01-01";
+  const nlohmann::json status = MakeStatus(facts, Config());
+  EXPECT_EQ(status.at("capabilities").at("put_if_absent"), true);
+  EXPECT_EQ(status.at("capabilities_from").at("put_if_absent"), "probe");
+  EXPECT_EQ(status.at("capabilities_from").at("put_if_match"), "probe");
+  EXPECT_EQ(status.at("capabilities_from").at("multipart"), "profile");
+  EXPECT_EQ(status.at("capabilities").at("copy"), false);
+  EXPECT_EQ(status.at("capabilities_from").at("copy"), "reply");
+  EXPECT_EQ(status.at("probe").at("probed"), "1970-01-01T00:08:20.000Z");
+  const std::string text = RenderStatus(status);
+  EXPECT_THAT(text, HasSubstr("put_if_absent (probe)"));
+  EXPECT_THAT(text, HasSubstr("copy (reply)"));
+  EXPECT_THAT(text, HasSubstr("of 1970-01-01"));
+}
+
 TEST(StatusReport, LivesWithMissingFields) {
   EXPECT_NE(RenderStatus(nlohmann::json::object()), "");
   EXPECT_NE(RenderStatus({{"pending", 5}, {"cache", nullptr}, {"mount_point", 7}}), "");

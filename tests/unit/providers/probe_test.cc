@@ -93,6 +93,38 @@ TEST_F(Probe, AReportTurnsCapabilitiesOnAndOff) {
   EXPECT_TRUE(OpenStore(Config(), probed).value()->capabilities().put_if_absent);
 }
 
+TEST_F(Probe, WhatTheUserHasSwitchedOffStaysOff) {
+  Start({});
+  OpenOptions probed;
+  probed.probed = Run();
+  StoreConfig config = Config();
+  config.client_multipart = false;
+  const Capabilities capabilities = OpenStore(config, probed).value()->capabilities();
+  EXPECT_FALSE(capabilities.multipart);
+  EXPECT_FALSE(capabilities.part_copy);
+  EXPECT_FALSE(capabilities.complete_if_absent);
+  EXPECT_FALSE(capabilities.complete_if_match);
+  EXPECT_TRUE(capabilities.put_if_absent);
+}
+
+// A result is remembered for months: what the weather did must not be in it.
+TEST_F(Probe, BadWeatherIsNoVerdict) {
+  Start({});
+  testserver::Fault fault;
+  fault.operation = "UploadPartCopy";
+  fault.count = -1;
+  server_->AddFault(fault);
+  StoreConfig config = Config();
+  config.retry_mode = s3::RetryMode::kStandard;
+  OpenOptions options;
+  options.try_everything = true;
+  const auto store = OpenStore(config, options).value();
+  const ProbeReport report = ProbeCapabilities(*store, NewProbePrefix(), {}).value();
+  EXPECT_EQ(report.part_copy, ProbeVerdict::kUntested);
+  EXPECT_EQ(report.put_if_absent, ProbeVerdict::kHonoured);
+  EXPECT_FALSE(report.notes.empty());
+}
+
 TEST_F(Probe, WithoutPermissionItFails) {
   Start({});
   StoreConfig config = Config();
