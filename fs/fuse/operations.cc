@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -85,8 +86,9 @@ struct stat ToStat(const Attributes& attributes) {
   return out;
 }
 
-// A handle that only writes gains nothing from the kernel's page cache and pays for it with a second copy of every byte: its
-// writes go past it. Handles that also read may be mapped, which needs the cache.
+// A handle that only writes gains nothing from the kernel's page cache and pays for it with a
+// second copy of every byte: its writes go past it. Handles that also read may be mapped, which
+// needs the cache.
 bool BypassesPageCache(int flags) { return (flags & O_ACCMODE) == O_WRONLY; }
 
 double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
@@ -555,6 +557,29 @@ void OnOpendir(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
       });
 }
 
+// References that the kernel holds once it has taken an answer; until then they are given back at
+// the end.
+class LookupReferences {
+ public:
+  LookupReferences(FileSystem& file_system, std::vector<Ino> inodes)
+      : file_system_(file_system), inodes_(std::move(inodes)) {}
+  ~LookupReferences() {
+    for (const Ino ino : inodes_) file_system_.Forget(ino, 1);
+  }
+  LookupReferences(const LookupReferences&) = delete;
+  LookupReferences& operator=(const LookupReferences&) = delete;
+  void HandOver() { inodes_.clear(); }
+
+ private:
+  FileSystem& file_system_;
+  std::vector<Ino> inodes_;
+};
+
+struct Listing {
+  std::vector<char> bytes;
+  std::unique_ptr<LookupReferences> references;
+};
+
 // Entries as the kernel wants them, until `limit` bytes are full.
 class DirectoryBuffer {
  public:
@@ -581,15 +606,20 @@ class DirectoryBuffer {
     if (at + needed > limit_) return false;
     bytes_.resize(at + needed);
     add(bytes_.data() + at, needed);
+    if (entry.full) references_.push_back(entry.full->ino);
     return true;
   }
-  const std::vector<char>& bytes() const { return bytes_; }
+  Listing Take(FileSystem& file_system) {
+    return {std::move(bytes_),
+            std::make_unique<LookupReferences>(file_system, std::move(references_))};
+  }
 
  private:
   const fuse_req_t request_;
   const size_t limit_;
   const bool plus_;
   std::vector<char> bytes_;
+  std::vector<Ino> references_;
 };
 
 void ReadDirectory(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
@@ -598,16 +628,20 @@ void ReadDirectory(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset
   Serve(
       request, "readdir", ino,
       [&file_system, request, size, offset, directory = DirectoryOf(info),
-       plus](const OpContext& context) -> Result<std::vector<char>> {
+       plus](const OpContext& context) -> Result<Listing> {
         DirectoryBuffer buffer(request, size, plus);
-        QUAY_TRY(file_system.ReadDir(context, *directory, static_cast<uint64_t>(offset), plus,
-                                     [&buffer](const DirectoryEntry& entry, uint64_t next) {
-                                       return buffer.Add(entry, next);
-                                     }));
-        return buffer.bytes();
+        const Status read =
+            file_system.ReadDir(context, *directory, static_cast<uint64_t>(offset), plus,
+                                [&buffer](const DirectoryEntry& entry, uint64_t next) {
+                                  return buffer.Add(entry, next);
+                                });
+        Listing listing = buffer.Take(file_system);
+        if (!read.ok()) return read.error();
+        return listing;
       },
-      [](fuse_req_t to, const Result<std::vector<char>>& bytes) {
-        fuse_reply_buf(to, bytes->data(), bytes->size());
+      [](fuse_req_t to, const Result<Listing>& listing) {
+        const int replied = fuse_reply_buf(to, listing->bytes.data(), listing->bytes.size());
+        if (replied == 0) listing->references->HandOver();
       });
 }
 
