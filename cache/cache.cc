@@ -8,6 +8,7 @@
 #include "cache/cache_context.h"
 #include "cache/cache_directory.h"
 #include "cache/file_core.h"
+#include "cache/left_files.h"
 
 namespace quayfs {
 namespace {
@@ -54,10 +55,62 @@ class FileHandle final : public FileData {
   const std::shared_ptr<FileCore> core_;
 };
 
+RestoredFile Describe(const LeftFile& left) {
+  uint64_t dirty_bytes = 0;
+  for (const ByteRange& range : left.dirty) dirty_bytes += range.length();
+  RestoredFile file;
+  file.inode = left.row.ino;
+  file.state = {left.row.size,     left.row.generation,
+                dirty_bytes,       0,
+                left.row.modified, {left.row.base.key, left.row.base.etag, left.row.base.size}};
+  file.changed_at = WallTime(Duration(left.row.changed_at));
+  file.set_aside = left.set_aside;
+  file.usable = left.usable;
+  return file;
+}
+
 class CacheImpl final : public Cache {
  public:
-  CacheImpl(const CacheConfig& config, ObjectStore& store, Disk& disk, CacheDirectory directory)
-      : directory_(std::move(directory)), context_(config, store, disk) {}
+  CacheImpl(const CacheConfig& config, ObjectStore& store, Disk& disk, Clock& clock,
+            CacheDirectory directory, std::unique_ptr<StateDb> state)
+      : directory_(std::move(directory)),
+        state_(std::move(state)),
+        context_(config, store, disk, clock, *state_) {}
+
+  ~CacheImpl() override {
+    context_.closing = true;
+    context_.orphans.Stop();
+    for (const auto& core : Cores()) core->Stop();
+  }
+
+  void TakeUp(LeftFiles left) {
+    for (auto& [key, upload_id] : left.orphans)
+      context_.orphans.Add(std::move(key), std::move(upload_id));
+    MutexLock lock(mutex_);
+    for (const LeftFile& file : left.files) {
+      restored_.emplace(file.row.ino, Describe(file));
+      if (file.usable) files_[file.row.ino].core = std::make_shared<FileCore>(context_, file);
+    }
+  }
+
+  std::vector<RestoredFile> restored() const override {
+    MutexLock lock(mutex_);
+    std::vector<RestoredFile> all;
+    for (const auto& [inode, file] : restored_) all.push_back(file);
+    return all;
+  }
+
+  Result<std::shared_ptr<FileData>> Restore(uint64_t inode) override {
+    {
+      MutexLock lock(mutex_);
+      if (!files_.contains(inode))
+        return Error(Code::kNotFound, "nothing of this file was left in the cache");
+      restored_.erase(inode);
+    }
+    return Hold(inode, BaseVersion{});
+  }
+
+  StateDb* state() override { return state_.get(); }
 
   Result<std::shared_ptr<FileData>> Create(uint64_t inode) override {
     Remove(inode);
@@ -72,10 +125,17 @@ class CacheImpl final : public Cache {
 
   void Remove(uint64_t inode) override {
     std::shared_ptr<FileCore> core;
+    bool left = false;
     {
       MutexLock lock(mutex_);
+      left = restored_.erase(inode) > 0;
       auto it = files_.find(inode);
-      if (it == files_.end()) return;
+      if (it == files_.end()) {
+        lock.Unlock();
+        // A row that stays is offered again by the next mount.
+        if (left) Ignore(state_->Apply(StateBatch().DropContent(inode), Persist::kSurvivesKill));
+        return;
+      }
       core = std::move(it->second.core);
       files_.erase(it);
     }
@@ -142,10 +202,19 @@ class CacheImpl final : public Cache {
     return handle;
   }
 
+  std::vector<std::shared_ptr<FileCore>> Cores() const {
+    std::vector<std::shared_ptr<FileCore>> cores;
+    MutexLock lock(mutex_);
+    for (const auto& [inode, entry] : files_) cores.push_back(entry.core);
+    return cores;
+  }
+
   CacheDirectory directory_;  // locked as long as we live
+  const std::unique_ptr<StateDb> state_;
   CacheContext context_;
   mutable Mutex mutex_{LockRank::kCacheBudget};
   std::map<uint64_t, Entry> files_ QUAY_GUARDED_BY(mutex_);
+  std::map<uint64_t, RestoredFile> restored_ QUAY_GUARDED_BY(mutex_);  // and not claimed yet
 };
 
 FileHandle::~FileHandle() {
@@ -156,10 +225,20 @@ FileHandle::~FileHandle() {
 }  // namespace
 
 Result<std::unique_ptr<Cache>> Cache::Open(const CacheConfig& config, ObjectStore& store,
-                                           Disk& disk) {
+                                           Disk& disk, Clock& clock) {
+  return OpenWith(config, store, disk, clock, StateDb::Open);
+}
+
+Result<std::unique_ptr<Cache>> Cache::OpenWith(const CacheConfig& config, ObjectStore& store,
+                                               Disk& disk, Clock& clock,
+                                               const OpenState& open_state) {
   QUAY_ASSIGN(CacheDirectory directory, CacheDirectory::Open(config.directory, disk));
-  return std::unique_ptr<Cache>(
-      std::make_unique<CacheImpl>(config, store, disk, std::move(directory)));
+  QUAY_ASSIGN(std::unique_ptr<StateDb> state, open_state(config.directory, {config.identity}));
+  QUAY_ASSIGN(LeftFiles left, TakeUpLeftFiles(config.directory, disk, *state, clock));
+  auto cache = std::make_unique<CacheImpl>(config, store, disk, clock, std::move(directory),
+                                           std::move(state));
+  cache->TakeUp(std::move(left));
+  return std::unique_ptr<Cache>(std::move(cache));
 }
 
 }  // namespace quayfs

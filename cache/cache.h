@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,7 +22,7 @@ namespace quayfs {
 
 struct CacheConfig {
   std::string directory;  // made if missing, mode 0700; refused if others may write to it
-  std::string identity;    // of the bucket (endpoint, bucket, prefix); another one's state is refused
+  std::string identity;  // of the bucket (endpoint, bucket, prefix); another one's state is refused
   uint64_t size_limit = 10ull << 30;   // bytes of clean data kept; dirty data is never dropped
   uint64_t put_size_max = 8ull << 20;  // larger contents go as multipart, where the store has it
   uint64_t part_size = 16ull << 20;  // of the first parts; they grow so that 5 TiB fit into 10,000
@@ -55,12 +56,20 @@ struct RestoredFile {
 /// Thread-safe. Outlives every FileData it made.
 class Cache {
  public:
+  using OpenState = std::function<Result<std::unique_ptr<StateDb>>(const std::string& directory,
+                                                                   const StateIdentity& identity)>;
+
   virtual ~Cache() = default;
 
-  /// Locks the directory against a second daemon (kBusy says who has it). `store`, `disk` outlive
-  /// the cache.
+  /// Locks the directory against a second daemon (kBusy says who has it), opens its database and
+  /// takes up what an earlier mount has left. What the three cannot be trusted with is refused, and
+  /// left as it is. `store`, `disk` and `clock` outlive the cache.
   static Result<std::unique_ptr<Cache>> Open(const CacheConfig& config, ObjectStore& store,
-                                             Disk& disk);
+                                             Disk& disk, Clock& clock = SystemClock());
+  /// The same with a database that is open already, of whatever make.
+  static Result<std::unique_ptr<Cache>> OpenWith(const CacheConfig& config, ObjectStore& store,
+                                                 Disk& disk, Clock& clock,
+                                                 const OpenState& open_state);
 
   /// An empty file without a base; `inode` names its local file. Replaces a leftover of that
   /// number.
@@ -74,17 +83,16 @@ class Cache {
   /// dirty or not.
   virtual void Remove(uint64_t inode) = 0;
 
-  /// What an earlier mount left, found by Open(). Each is to be claimed by Restore(), or given up by
-  /// Remove(), before its number is used otherwise.
-  virtual std::vector<RestoredFile> restored() const { return {}; }
-  /// kNotFound: nothing of that number was left.
-  virtual Result<std::shared_ptr<FileData>> Restore(uint64_t /*inode*/) {
-    return Error(Code::kNotFound, "nothing was left");
-  }
+  /// What an earlier mount left, found by Open(). Each is to be claimed by Restore(), or given up
+  /// by Remove(), before its number is used otherwise.
+  virtual std::vector<RestoredFile> restored() const = 0;
+  /// Also takes up a file without a base that was let go while it was dirty. kNotFound: nothing of
+  /// that number is there, or nothing that is usable.
+  virtual Result<std::shared_ptr<FileData>> Restore(uint64_t inode) = 0;
 
   /// The mount's database; the owner of names and attributes keeps them there too. Outlives
   /// nothing: valid as long as the cache.
-  virtual StateDb* state() { return nullptr; }
+  virtual StateDb* state() = 0;
 
   /// Whether contents of `size` bytes are published by a single PUT; larger ones by a multipart
   /// upload.

@@ -9,9 +9,11 @@
 #include <cstdint>
 #include <string>
 
+#include "base/clock.h"
 #include "base/disk.h"
 #include "cache/cache.h"
 #include "cache/clean_budget.h"
+#include "cache/orphan_uploads.h"
 #include "cache/read_plan.h"
 #include "cache/snapshot_memory.h"
 #include "cache/transfers.h"
@@ -21,26 +23,34 @@
 namespace quayfs {
 
 struct CacheContext {
-  CacheContext(const CacheConfig& c, ObjectStore& s, Disk& d)
+  CacheContext(const CacheConfig& c, ObjectStore& s, Disk& d, Clock& k, StateDb& b)
       : config(c),
         store(s),
         disk(d),
+        clock(k),
+        state(b),
         object_size_max(s.capabilities().object_size_max),
         upload{c.put_size_max, c.part_size, 1ull << 30},
         read{c.fetch_block, c.fetch_part, std::min(c.read_ahead_max, c.size_limit / 4)},
         budget(c.size_limit),
         memory(c.snapshot_memory),
+        orphans(s, b),
         transfers(c.transfers) {}
 
   const CacheConfig config;
   ObjectStore& store;
   Disk& disk;
+  Clock& clock;
+  StateDb& state;
   const uint64_t object_size_max;
   const UploadTuning upload;
   const ReadTuning read;
 
   CleanBudget budget;
   SnapshotMemory memory;
+  OrphanUploads orphans;
+  /// The mount ends: what is called off from here on goes on in the next one.
+  std::atomic<bool> closing{false};
   std::atomic<uint64_t> dirty_bytes{0};
   std::atomic<uint64_t> uploads_in_flight{0};
   Transfers transfers;  // last: its tasks use the rest

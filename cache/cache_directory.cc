@@ -84,20 +84,6 @@ Result<UniqueFd> TakeLock(const std::string& directory) {
   return fd;
 }
 
-/// Data files of an earlier mount hold nothing that is not in the bucket too.
-Status ClearData(const std::string& data, Disk& disk) {
-  QUAY_ASSIGN(const std::vector<DiskEntry> folders, disk.List(data));
-  for (const DiskEntry& folder : folders) {
-    if (!folder.is_directory) continue;
-    const std::string path = fmt::format("{}/{}", data, folder.name);
-    QUAY_ASSIGN(const std::vector<DiskEntry> files, disk.List(path));
-    for (const DiskEntry& file : files) {
-      if (!file.is_directory) QUAY_TRY(disk.RemoveFile(fmt::format("{}/{}", path, file.name)));
-    }
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<CacheDirectory> CacheDirectory::Open(const std::string& directory, Disk& disk) {
@@ -105,11 +91,22 @@ Result<CacheDirectory> CacheDirectory::Open(const std::string& directory, Disk& 
   QUAY_TRY(MakeWithParents(directory, disk, kLevels));
   QUAY_TRY(CheckOwnership(directory));
   QUAY_ASSIGN(UniqueFd lock, TakeLock(directory));
-  const std::string data = directory + "/data";
+  const std::string data = DataRoot(directory);
   if (Status made = disk.MakeDirectory(data); !made && !made.Is(Code::kAlreadyExists))
     return made.error();
-  QUAY_TRY(ClearData(data, disk));
   return CacheDirectory(std::move(lock));
 }
+
+std::string DataRoot(const std::string& directory) { return directory + "/data"; }
+
+std::string DataFolder(const std::string& directory, uint64_t inode) {
+  return fmt::format("{}/data/{:02x}", directory, inode & 0xff);
+}
+
+std::string DataFile(const std::string& directory, uint64_t inode) {
+  return fmt::format("{}/data/{:02x}/{}", directory, inode & 0xff, inode);
+}
+
+std::string SetAsideFolder(const std::string& directory) { return directory + "/set-aside"; }
 
 }  // namespace quayfs

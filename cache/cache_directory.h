@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The cache directory itself: who may use it, and that only one daemon does.
+// The cache directory itself: who may use it, that only one daemon does, and where what lies in it.
+//
+//   lock             whose it is
+//   state.db         what must not be forgotten (cache/state)
+//   data/XX/INODE    the bytes of a file, sparse; XX are the low eight bits in hex
+//   set-aside/       bytes that could not be trusted after a power cut, for people to look at
 
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "base/disk.h"
@@ -15,7 +21,7 @@ namespace quayfs {
 /// Holds the lock on a cache directory for as long as it lives. Movable.
 class CacheDirectory {
  public:
-  /// Makes DIRECTORY and what belongs into it, and clears data files of an earlier mount.
+  /// Makes DIRECTORY and what belongs into it.
   /// kBusy: another process uses it. kNotPermitted: not a directory, a symbolic link, somebody
   /// else's, or writable for others.
   static Result<CacheDirectory> Open(const std::string& directory, Disk& disk);
@@ -24,5 +30,10 @@ class CacheDirectory {
   explicit CacheDirectory(UniqueFd lock) : lock_(std::move(lock)) {}
   UniqueFd lock_;
 };
+
+std::string DataRoot(const std::string& directory);
+std::string DataFolder(const std::string& directory, uint64_t inode);
+std::string DataFile(const std::string& directory, uint64_t inode);
+std::string SetAsideFolder(const std::string& directory);
 
 }  // namespace quayfs

@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "cache/cache_directory.h"
 #include "cache/local_file.h"
 
 namespace quayfs {
@@ -24,6 +25,13 @@ bool IsLocalFailure(Code code) {
          code == Code::kReadOnly;
 }
 
+/// Higher than any generation that an earlier incarnation of a file can have reached: nobody
+/// changes a file a million times a second for long.
+uint64_t GenerationFloor(const Clock& clock) {
+  const int64_t now = clock.Now().time_since_epoch().count();
+  return now < 0 ? 0 : static_cast<uint64_t>(now) / 1000;
+}
+
 void StopAll(std::vector<std::stop_source>& stops) {
   for (std::stop_source& stop : stops) stop.request_stop();
 }
@@ -33,10 +41,31 @@ void StopAll(std::vector<std::stop_source>& stops) {
 FileCore::FileCore(CacheContext& context, uint64_t inode, const BaseVersion& base)
     : context_(context),
       inode_(inode),
-      directory_(fmt::format("{}/data/{:02x}", context.config.directory, inode & 0xff)),
-      path_(fmt::format("{}/{}", directory_, inode)),
+      directory_(DataFolder(context.config.directory, inode)),
+      path_(DataFile(context.config.directory, inode)),
       extents_(base.exists() ? FileExtents::OfBase(base.size) : FileExtents()),
-      base_(base) {}
+      base_(base) {
+  extents_.SetGenerationFloor(GenerationFloor(context.clock));
+}
+
+FileCore::FileCore(CacheContext& context, const LeftFile& left)
+    : context_(context),
+      inode_(left.row.ino),
+      directory_(DataFolder(context.config.directory, inode_)),
+      path_(DataFile(context.config.directory, inode_)),
+      extents_(FileExtents::Restored(left.row.size, left.row.base_limit, left.row.generation,
+                                     left.row.modified, left.dirty)),
+      base_{left.row.base.key, left.row.base.etag, left.row.base.size},
+      on_disk_(left.on_disk),
+      local_length_(left.local_length),
+      told_(left.row.modified),
+      maybe_told_(true),
+      told_generation_(left.row.generation),
+      told_at_(WallTime(Duration(left.row.changed_at))) {
+  extents_.SetGenerationFloor(GenerationFloor(context.clock));
+  noted_dirty_ = extents_.dirty_bytes();
+  context_.dirty_bytes += noted_dirty_;
+}
 
 FileCore::~FileCore() {
   context_.budget.Forget(this);
@@ -159,8 +188,12 @@ Status FileCore::WriteLocked(uint64_t offset, std::span<const std::byte> data) {
   const ByteRange range = ByteRange::OfLength(offset, data.size());
   QUAY_ASSIGN(std::shared_ptr<DiskFile> file, OpenLocal());
   if (range.end > extents_.size()) QUAY_TRY(TrimLocal());
+  QUAY_TRY(TellBeforeWrite(range));
   const Saved before = SaveDirty(*file, range);
-  if (Status written = file->Write(offset, data); !written) {
+  Status written = file->Write(offset, data);
+  // C1: the bytes first, or the database would call bytes newer that were never written.
+  if (written) written = TellWrite(range);
+  if (!written) {
     UndoWrite(*file, range, before);
     return written.error();
   }
@@ -174,12 +207,23 @@ Status FileCore::TruncateLocked(uint64_t size) {
   const uint64_t present = extents_.size();
   if (size == present) return {};
   if (size > present) {
+    // The local file grows along, so that one which lost its end can be told by its length.
     QUAY_TRY(TrimLocal());
-  } else if (local_length_ > size || trim_pending_) {
     QUAY_ASSIGN(std::shared_ptr<DiskFile> file, OpenLocal());
     QUAY_TRY(file->Truncate(size));
+    if (Status told = TellTruncate(size); !told) {
+      trim_pending_ = true;
+      return told;
+    }
     local_length_ = size;
-    trim_pending_ = false;
+  } else {
+    QUAY_TRY(TellTruncate(size));
+    if (local_length_ > size || trim_pending_) {
+      auto file = OpenLocal();
+      // Once it is in the database it counts. What could not be cut off is so before it can show.
+      trim_pending_ = !file || !(*file)->Truncate(size);
+      local_length_ = std::min(local_length_, size);
+    }
   }
   if (size < present) broken_.Remove({size, present});
   NoteChange(extents_.Truncate(size));
@@ -384,7 +428,11 @@ void FileCore::MarkRemoved() {
     // Whoever still has the file open goes on with the descriptor.
     if (handles_ > 0 && on_disk_) Ignore(OpenLocal());
     removed_ = true;
-    if (on_disk_) Ignore(context_.disk.RemoveFile(path_));
+    // The row first: one without a data file would look like damage. One that stays is given up by
+    // the next mount.
+    const bool forgotten = !maybe_told_ || context_.state.Apply(StateBatch().DropContent(inode_),
+                                                                Persist::kSurvivesKill);
+    if (on_disk_ && forgotten) Ignore(context_.disk.RemoveFile(path_));
     on_disk_ = false;
     if (handles_ == 0) Park();
   }
@@ -394,6 +442,16 @@ void FileCore::MarkRemoved() {
 bool FileCore::disposable() const {
   MutexLock lock(mutex_);
   return handles_ == 0 && (removed_ || (extents_.clean().empty() && !extents_.modified()));
+}
+
+void FileCore::Stop() {
+  std::vector<std::stop_source> stops;
+  {
+    MutexLock lock(mutex_);
+    AbandonFetches(&stops);
+    if (session_ != nullptr) stops.push_back(session_->stop);
+  }
+  StopAll(stops);
 }
 
 void FileCore::Show(const BaseVersion& base) {

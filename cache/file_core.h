@@ -8,7 +8,8 @@
 // writes (so that "which bytes" and "the bytes" change together), not across the local reads of
 // readers and uploads.
 //
-// file_core.cc: local reads and writes, eviction, parking.   fetch.cc: from the store. publish.cc:
+// file_core.cc: local reads and writes, eviction, parking.   record.cc: what the database is told
+// of them.   seal.cc: to the disk for good.   fetch.cc: from the store.   publish.cc, multipart.cc:
 // to it.   stream.cc: ahead of that.
 
 #pragma once
@@ -27,6 +28,7 @@
 #include "cache/cache_context.h"
 #include "cache/file_data.h"
 #include "cache/file_extents.h"
+#include "cache/left_files.h"
 #include "cache/read_plan.h"
 #include "cache/unsettled.h"
 #include "cache/upload_session.h"
@@ -39,6 +41,8 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   /// Shows `base`; a new, empty file if there is none. The local file is made when it is first
   /// needed.
   FileCore(CacheContext& context, uint64_t inode, const BaseVersion& base);
+  /// What an earlier mount has left.
+  FileCore(CacheContext& context, const LeftFile& left);
   ~FileCore() override;
   FileCore(const FileCore&) = delete;
   FileCore& operator=(const FileCore&) = delete;
@@ -65,6 +69,8 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   void Show(const BaseVersion& base);
   /// The local file loses its name; nothing is kept once it is detached.
   void MarkRemoved();
+  /// The mount ends: calls off what is under way, without giving anything up.
+  void Stop();
   /// Detached, and holds nothing that is worth keeping.
   bool disposable() const;
 
@@ -118,6 +124,27 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   /// Runs `operation`; when the disk is full, gives clean bytes back and tries again. Takes no lock
   /// itself.
   Status WithRoom(const std::function<Status()>& operation);
+
+  // ---- what the database is told (record.cc)
+  /// The row as it is now / as it will be after a change.
+  ContentRow RowNow() const QUAY_REQUIRES(mutex_);
+  /// What must be known before bytes of `range` may change: that they do not belong any more to a
+  /// seal (C2), a sent part (C7) or a publication whose outcome is unclear.
+  StateBatch BeforeChange(ByteRange range, Persist* persist) QUAY_REQUIRES(mutex_);
+  Status TellBeforeWrite(ByteRange range) QUAY_REQUIRES(mutex_);
+  /// C1: the bytes of `range` have been written, and count as soon as this succeeds.
+  Status TellWrite(ByteRange range) QUAY_REQUIRES(mutex_);
+  /// Before the bytes are cut off, and after a hole has been made.
+  Status TellTruncate(uint64_t size) QUAY_REQUIRES(mutex_);
+  /// Adds what makes the database's row `row`, and its dirty extents what `change` makes of them.
+  enum class DirtyChange { kAdd, kCut, kAll };
+  void AddContent(StateBatch& batch, const ContentRow& row, DirtyChange change,
+                  ByteRange range) const QUAY_REQUIRES(mutex_);
+  /// Applies a batch that AddContent has been used on.
+  Status ApplyContent(StateBatch batch, const ContentRow& row, Persist persist)
+      QUAY_REQUIRES(mutex_);
+  /// The publication of `generation` has become the base.
+  void TellPublished() QUAY_REQUIRES(mutex_);
 
   UseRef AddUse(ByteRange range) QUAY_REQUIRES(mutex_);
   void RemoveUse(const UseRef& use) QUAY_REQUIRES(mutex_);
@@ -215,6 +242,13 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
       0;  // of the local file; the rest up to size is zeros
   bool trim_pending_ QUAY_GUARDED_BY(mutex_) = false;  // there may be rubbish beyond the size
   uint64_t noted_dirty_ QUAY_GUARDED_BY(mutex_) = 0;   // our share of the context's count
+
+  /// The database holds our row, with these extents, size, base and base_limit. False: it may hold
+  /// an old one, and has to be told everything next time. True only if modified.
+  bool told_ QUAY_GUARDED_BY(mutex_) = false;
+  bool maybe_told_ QUAY_GUARDED_BY(mutex_) = false;  // there may be a row, ours or an old one
+  uint64_t told_generation_ QUAY_GUARDED_BY(mutex_) = 0;
+  WallTime told_at_ QUAY_GUARDED_BY(mutex_){};
 
   int handles_ QUAY_GUARDED_BY(mutex_) = 0;
   bool removed_ QUAY_GUARDED_BY(mutex_) = false;

@@ -25,10 +25,23 @@ FileExtents FileExtents::OfBase(uint64_t size) {
   return extents;
 }
 
+FileExtents FileExtents::Restored(uint64_t size, uint64_t base_limit, uint64_t generation,
+                                  bool modified, const std::vector<ByteRange>& dirty) {
+  FileExtents extents;
+  extents.size_ = size;
+  extents.base_limit_ = base_limit;
+  extents.generation_ = generation;
+  extents.modified_ = modified;
+  for (const ByteRange& range : dirty) extents.AddDirty(range);
+  return extents;
+}
+
 void FileExtents::Reset(uint64_t base_size) {
-  const uint64_t generation = generation_ + 1;
+  const uint64_t generation = next_generation();
+  const uint64_t floor = generation_floor_;
   *this = OfBase(base_size);
   generation_ = generation;
+  generation_floor_ = floor;
 }
 
 std::vector<ByteRange> FileExtents::Missing(ByteRange range) const {
@@ -56,7 +69,7 @@ void FileExtents::AddDirty(ByteRange range) {
 }
 
 void FileExtents::Touch(ByteRange range) {
-  ++generation_;
+  generation_ = next_generation();
   modified_ = true;
   if (publication_) publication_->touched.Add(range);
 }

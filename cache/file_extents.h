@@ -14,6 +14,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -31,10 +32,17 @@ class FileExtents {
   FileExtents() = default;
   /// An unmodified file that shows an object of `size` bytes, all of them missing.
   static FileExtents OfBase(uint64_t size);
+  /// As it was left; nothing is clean. REQUIRES: the invariants hold for the result.
+  static FileExtents Restored(uint64_t size, uint64_t base_limit, uint64_t generation,
+                              bool modified, const std::vector<ByteRange>& dirty);
 
   uint64_t size() const { return size_; }
   uint64_t base_limit() const { return base_limit_; }
   uint64_t generation() const { return generation_; }
+  /// What the next change will make of it. It grows with every change, but not always by one: a
+  /// floor keeps it from counting again what an earlier incarnation of the file has counted.
+  uint64_t next_generation() const { return std::max(generation_ + 1, generation_floor_); }
+  void SetGenerationFloor(uint64_t floor) { generation_floor_ = floor; }
   /// The base is not this content: because of dirty bytes, a shorter size, or because there is no
   /// base.
   bool modified() const { return modified_; }
@@ -89,6 +97,7 @@ class FileExtents {
   uint64_t size_ = 0;
   uint64_t base_limit_ = 0;
   uint64_t generation_ = 0;
+  uint64_t generation_floor_ = 0;
   bool modified_ = true;
   ExtentSet dirty_;
   ExtentSet clean_;

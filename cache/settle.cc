@@ -101,6 +101,7 @@ void FileCore::Commit(const std::string& key, const std::string& etag) {
     context_.budget.Add(shared_from_this(), range);
   }
   NoteDirtyBytes();
+  TellPublished();
 }
 
 Result<FileCore::Published> FileCore::ResolveUnsettled(PublishRequest* request,

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What an earlier mount has left in the cache directory, and what may be made of it: reads the
+// database, looks at the data files, and brings both into agreement. Runs once, before anybody uses
+// the cache.
+//
+//   boot    row        seal                        taken up as
+//   same    modified   any                         as recorded: the page cache has all writes (C1)
+//   other   modified   of this very generation     as recorded
+//   other   modified   of an earlier generation    as sealed; what was found is copied aside (C3)
+//   other   modified   none, or overwritten since  not at all; what was found is moved aside (C3)
+//   any     clean      any                         nothing: the bytes are in the bucket
+//
+// A data file that is shorter than its recorded bytes is moved aside whatever the table says: zeros
+// are not published in their place. Each verdict is in the database before the data file may be
+// changed any further, so that it stands in the next boot, too.
+
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/disk.h"
+#include "base/result.h"
+#include "cache/cache.h"
+#include "cache/state/state_db.h"
+
+namespace quayfs {
+
+struct LeftFile {
+  ContentRow row;
+  std::vector<ByteRange> dirty;
+  std::optional<SealRow> seal;  // intact
+  std::optional<UploadRow> upload;
+  std::vector<PartRow> parts;
+  bool on_disk = false;  // there is a data file; it holds `dirty` and nothing else
+  uint64_t local_length = 0;
+  std::string set_aside;
+  bool usable = true;
+};
+
+struct LeftFiles {
+  std::vector<LeftFile> files;
+  std::vector<std::pair<std::string, std::string>> orphans;  // key, upload id; each has its row
+};
+
+/// Data files that no row speaks of are removed; if the database is new they are set aside.
+/// kNoSpace: what has to be copied aside does not fit; nothing has been decided then.
+Result<LeftFiles> TakeUpLeftFiles(const std::string& directory, Disk& disk, StateDb& state,
+                                  Clock& clock);
+
+/// What may be taken up, by the table above; the state of the data file aside.
+enum class LeftVerdict { kAsRecorded, kAsSealed, kUnusable };
+LeftVerdict JudgeLeftFile(const ContentRow& row, const std::optional<SealRow>& seal,
+                          bool same_boot);
+
+/// The kind of the notes that tell of bytes set aside. `path` is where they are, "" if there were
+/// none.
+inline constexpr std::string_view kSetAsideNote = "set-aside";
+
+}  // namespace quayfs

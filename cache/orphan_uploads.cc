@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "cache/orphan_uploads.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace quayfs {
+namespace {
+
+constexpr std::chrono::seconds kAbortTime(10);
+constexpr std::chrono::milliseconds kFirstPause(500);
+constexpr std::chrono::milliseconds kLongestPause(300000);
+
+}  // namespace
+
+OrphanUploads::~OrphanUploads() { Stop(); }
+
+void OrphanUploads::Stop() {
+  std::thread thread;
+  {
+    MutexLock lock(mutex_);
+    stopped_ = true;
+    stop_.request_stop();
+    changed_.NotifyAll();
+    thread = std::move(thread_);
+  }
+  if (thread.joinable()) thread.join();
+}
+
+void OrphanUploads::Add(std::string key, std::string upload_id) {
+  std::thread ended;
+  {
+    MutexLock lock(mutex_);
+    if (stopped_) return;
+    waiting_.push_back({std::move(key), std::move(upload_id)});
+    changed_.NotifyAll();
+    if (running_) return;
+    running_ = true;
+    ended = std::exchange(thread_, std::thread([this] { Run(); }));
+  }
+  if (ended.joinable()) ended.join();
+}
+
+void OrphanUploads::Run() {
+  auto pause = kFirstPause;
+  size_t failures = 0;  // in a row; once all that wait have failed, there is a pause
+  MutexLock lock(mutex_);
+  while (!stopped_ && !waiting_.empty()) {
+    if (failures >= waiting_.size()) {
+      const auto until = std::chrono::steady_clock::now() + pause;
+      const size_t before = waiting_.size();
+      while (!stopped_ && waiting_.size() == before && changed_.WaitUntil(mutex_, until)) {
+      }
+      if (stopped_) break;
+      pause = std::min(pause * 2, kLongestPause);
+      failures = 0;
+    }
+    Orphan orphan = std::move(waiting_.front());
+    waiting_.pop_front();
+    lock.Unlock();
+    const bool gone = Abort(orphan);
+    lock.Lock();
+    if (gone) {
+      pause = kFirstPause;
+      failures = 0;
+    } else {
+      waiting_.push_back(std::move(orphan));
+      ++failures;
+    }
+  }
+  running_ = false;
+}
+
+bool OrphanUploads::Abort(const Orphan& orphan) {
+  const CallOptions call{stop_.get_token(), std::chrono::steady_clock::now() + kAbortTime};
+  Status aborted = store_.AbortUpload(orphan.key, orphan.upload_id, call);
+  if (!aborted && !aborted.Is(Code::kNotFound)) return false;
+  // A row that stays is tried once more by the next mount, which harms nobody.
+  Ignore(
+      state_.Apply(StateBatch().DropOrphan(orphan.key, orphan.upload_id), Persist::kSurvivesKill));
+  return true;
+}
+
+}  // namespace quayfs

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Multipart uploads of ours that nobody will complete (C7): they cost money until they are aborted.
+// Each has its row in the database before it comes here, and loses it when the store says that the
+// upload is gone; what the store does not take now is tried again, in this mount or the next.
+
+#pragma once
+
+#include <deque>
+#include <stop_token>
+#include <string>
+#include <thread>
+
+#include "base/mutex.h"
+#include "cache/state/state_db.h"
+#include "providers/object_store.h"
+
+namespace quayfs {
+
+/// Thread-safe. One thread, which is there only while there is something to do.
+class OrphanUploads {
+ public:
+  OrphanUploads(ObjectStore& store, StateDb& state) : store_(store), state_(state) {}
+  /// Calls off what is under way.
+  ~OrphanUploads();
+  OrphanUploads(const OrphanUploads&) = delete;
+  OrphanUploads& operator=(const OrphanUploads&) = delete;
+
+  /// Aborts it soon. REQUIRES: PutOrphan has been applied, and no part of it is on its way.
+  void Add(std::string key, std::string upload_id);
+
+  /// The destructor's work, earlier: nothing is sent from here on.
+  void Stop();
+
+ private:
+  struct Orphan {
+    std::string key;
+    std::string upload_id;
+  };
+
+  void Run();
+  bool Abort(const Orphan& orphan);
+
+  ObjectStore& store_;
+  StateDb& state_;
+  std::stop_source stop_;
+  Mutex mutex_{LockRank::kCacheBudget};
+  CondVar changed_;
+  std::deque<Orphan> waiting_ QUAY_GUARDED_BY(mutex_);
+  bool running_ QUAY_GUARDED_BY(mutex_) = false;
+  bool stopped_ QUAY_GUARDED_BY(mutex_) = false;
+  std::thread thread_ QUAY_GUARDED_BY(mutex_);
+};
+
+}  // namespace quayfs
