@@ -22,7 +22,7 @@
 #include <sstream>
 #include <thread>
 
-extern char** environ;
+#include "tests/mount/sanitizer_reports.h"
 
 namespace quayfs::mounttest {
 namespace {
@@ -40,19 +40,27 @@ Pipe MakePipe() {
   return {UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
-pid_t Spawn(const std::vector<std::string>& words, int out, int err) {
-  std::vector<std::string> copies = words;
+// Ends with a null; lives as long as `texts`.
+std::vector<char*> Pointers(std::vector<std::string>& texts) {
   std::vector<char*> pointers;
-  pointers.reserve(copies.size() + 1);
-  for (std::string& word : copies) pointers.push_back(word.data());
+  pointers.reserve(texts.size() + 1);
+  for (std::string& text : texts) pointers.push_back(text.data());
   pointers.push_back(nullptr);
+  return pointers;
+}
+
+pid_t Spawn(std::vector<std::string> words, int out, int err) {
+  const std::vector<char*> arguments = Pointers(words);
+  std::vector<std::string> variables = ReportingEnvironment();
+  const std::vector<char*> environment = Pointers(variables);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
   pid_t pid = -1;
-  const int failed = ::posix_spawnp(&pid, pointers[0], &actions, nullptr, pointers.data(), environ);
+  const int failed =
+      ::posix_spawnp(&pid, arguments[0], &actions, nullptr, arguments.data(), environment.data());
   posix_spawn_file_actions_destroy(&actions);
   if (failed != 0) ADD_FAILURE() << "cannot start " << words[0] << ": " << std::strerror(failed);
   return failed == 0 ? pid : -1;
