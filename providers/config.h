@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How to open an object store: plain data, filled in by the program from a mount config. See providers/open.h.
+// How to open an object store: plain data, filled in by the program from a mount config. See
+// providers/open.h.
 
 #pragma once
 
@@ -13,14 +14,15 @@
 
 namespace quayfs {
 
-/// Every field is what the user said; empty or absent means "the profile decides". protocol.md 4 and 5 have the meanings.
+/// Every field is what the user said; empty or absent means "the profile decides". protocol.md 4
+/// and 5 have the meanings.
 struct StoreConfig {
-  std::string provider = "s3";   // a name of providers/profiles.h, or "local"
-  std::string bucket;            // for "local": a directory
-  std::string region;            // id or human name
-  std::string zone;              // qingstor
-  std::string endpoint;          // http://... or https://..., [host][:port][/base]
-  std::string storage_class;     // human or wire name
+  std::string provider = "s3";  // a name of providers/profiles.h, or "local"
+  std::string bucket;           // for "local": a directory
+  std::string region;           // id or human name
+  std::string zone;             // qingstor
+  std::string endpoint;         // http://... or https://..., [host][:port][/base]
+  std::string storage_class;    // human or wire name
   std::string acl;
   std::string bucket_acl;
   std::string sse;
@@ -28,7 +30,7 @@ struct StoreConfig {
   std::string sse_customer_key;  // base64 of 32 bytes
   bool requester_pays = false;
   s3::Credentials credentials;
-  bool anonymous = false;        // sign nothing although no key is given
+  bool anonymous = false;  // sign nothing although no key is given
 
   // Extended parameters (protocol.md 4.2 to 4.6).
   std::optional<s3::SignatureVersion> signature_version;
@@ -46,7 +48,7 @@ struct StoreConfig {
   std::string client_key;
   std::string proxy;
   bool ipv6 = true;
-  uint64_t upload_limit = 0;     // bytes per second
+  uint64_t upload_limit = 0;  // bytes per second
   uint64_t download_limit = 0;
   size_t max_connections = 128;
   std::optional<Duration> connect_timeout;  // HttpConfig::connect_timeout

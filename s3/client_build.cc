@@ -165,7 +165,8 @@ Result<BodyDigest> Client::Impl::AddBody(const RequestBody* body, bool md5_heade
   operation->body = body == nullptr ? &kEmpty : body;
   const bool hashes = config.signature == SignatureVersion::kV4 && !config.credentials.anonymous();
   const bool want_sha256 = hashes && !payload_unsigned();
-  // One proof that the bytes arrived is enough: the hash in the signature, else the ETag of the reply.
+  // One proof that the bytes arrived is enough: the hash in the signature, else the ETag of the
+  // reply.
   const bool want_md5 = md5_header || (config.etag_is_md5 && !want_sha256);
   BodyDigest digest;
   if (want_sha256 || want_md5) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Everything the S3 client needs to know about one bucket at one endpoint. Plain data; defaults are those of protocol.md 4.
+// Everything the S3 client needs to know about one bucket at one endpoint. Plain data; defaults are
+// those of protocol.md 4.
 
 #pragma once
 
@@ -27,8 +28,9 @@ enum class SignatureVersion { kV4, kV2 };
 enum class AddressingStyle { kPath, kVirtualHost };
 enum class RetryMode { kLegacy, kStandard, kAdaptive };
 
-/// protocol.md 3.12 and 4.3. Two layers: `interval`/`count` govern failures without an HTTP status, the mode governs replies;
-/// with Standard or Adaptive the mode governs both unless the interval or count was set by the user.
+/// protocol.md 3.12 and 4.3. Two layers: `interval`/`count` govern failures without an HTTP status,
+/// the mode governs replies; with Standard or Adaptive the mode governs both unless the interval or
+/// count was set by the user.
 struct RetryConfig {
   RetryMode mode = RetryMode::kStandard;
   std::chrono::milliseconds interval{30000};
@@ -40,9 +42,9 @@ enum class ListVersion { kV1, kV2 };
 
 struct ClientConfig {
   std::string scheme = "https";
-  std::string host;        // of the service, without the bucket
-  uint16_t port = 0;       // 0: the scheme's own
-  std::string base_path;   // "" or "/something", for gateways below a path
+  std::string host;       // of the service, without the bucket
+  uint16_t port = 0;      // 0: the scheme's own
+  std::string base_path;  // "" or "/something", for gateways below a path
   std::string bucket;
   std::string region = "us-east-1";
   Credentials credentials;
@@ -50,24 +52,25 @@ struct ClientConfig {
   AddressingStyle style = AddressingStyle::kPath;
   ListVersion list_version = ListVersion::kV2;
   bool list_url_encode = true;
-  bool unsigned_payload = false;       // honoured over https only, unless forced
+  bool unsigned_payload = false;  // honoured over https only, unless forced
   bool force_unsigned_payload = false;
-  bool content_md5 = false;            // on Put and UploadPart, besides what S3 requires
-  bool follow_region = true;           // learn the bucket's region from replies
-  /// ETags of single Puts and parts are the MD5 of their bytes, and a multipart ETag follows from those of its parts (unless
-  /// the encryption says otherwise). Then uploads are verified by it.
+  bool content_md5 = false;   // on Put and UploadPart, besides what S3 requires
+  bool follow_region = true;  // learn the bucket's region from replies
+  /// ETags of single Puts and parts are the MD5 of their bytes, and a multipart ETag follows from
+  /// those of its parts (unless the encryption says otherwise). Then uploads are verified by it.
   bool etag_is_md5 = false;
   int delete_batch_max = 1000;  // keys in one multi-object delete
   RetryConfig retry;
   HttpConfig http;
-  /// In place of HttpConfig::low_speed_time, if that is shorter, for copies, part copies and completions: the service works on
-  /// gigabytes there, and not all of them send blanks meanwhile (protocol.md 3.7).
+  /// In place of HttpConfig::low_speed_time, if that is shorter, for copies, part copies and
+  /// completions: the service works on gigabytes there, and not all of them send blanks meanwhile
+  /// (protocol.md 3.7).
   Duration work_patience = std::chrono::minutes(10);
 
   // Sent with every object that is written, "" for not at all.
   std::string storage_class;
   std::string acl;
-  std::string sse;          // AES256 or aws:kms
+  std::string sse;  // AES256 or aws:kms
   std::string sse_kms_key_id;
   std::string sse_customer_key;  // 32 raw bytes: SSE-C
   bool requester_pays = false;
