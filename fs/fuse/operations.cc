@@ -577,7 +577,7 @@ class LookupReferences {
 
 struct Listing {
   std::vector<char> bytes;
-  std::unique_ptr<LookupReferences> references;
+  std::shared_ptr<LookupReferences> references;  // of one owner: shared only to be movable
 };
 
 // Entries as the kernel wants them, until `limit` bytes are full.
@@ -611,11 +611,11 @@ class DirectoryBuffer {
   }
   Listing Take(FileSystem& file_system) {
     return {std::move(bytes_),
-            std::make_unique<LookupReferences>(file_system, std::move(references_))};
+            std::make_shared<LookupReferences>(file_system, std::move(references_))};
   }
 
  private:
-  const fuse_req_t request_;
+  fuse_req_t request_;
   const size_t limit_;
   const bool plus_;
   std::vector<char> bytes_;
