@@ -52,9 +52,9 @@ struct InodeRow {
   int64_t mtime = 0;
   int64_t ctime = 0;
   std::string symlink_target;
-  uint32_t flags = 0;      // the owner's; kept as they are
-  uint64_t generation = 0; // of the content that size, mtime and ctime go with
-  StoredVersion version;   // the object of this inode, if any
+  uint32_t flags = 0;       // the owner's; kept as they are
+  uint64_t generation = 0;  // of the content that size, mtime and ctime go with
+  StoredVersion version;    // the object of this inode, if any
   ObjectProperties properties;
 };
 
@@ -65,9 +65,9 @@ struct ContentRow {
   uint64_t size = 0;
   uint64_t base_limit = 0;  // how much of the base the file still shows
   uint64_t generation = 0;
-  bool modified = false;    // the base is not this content
+  bool modified = false;  // the base is not this content
   StoredVersion base;
-  int64_t changed_at = 0;   // nanoseconds since 1970: the last content change that was recorded
+  int64_t changed_at = 0;  // nanoseconds since 1970: the last content change that was recorded
 };
 
 /// A generation that has reached the disk (C2): what the file was then.
@@ -157,11 +157,51 @@ class StateBatch {
   bool empty() const { return changes_.empty(); }
 
  private:
-  friend class StateDb;
-  friend class StateDbImpl;
-  struct Drop;
-  struct Change;
-  std::vector<std::shared_ptr<const Change>> changes_;
+  friend class StateWriter;
+
+  enum class Act {
+    kDropInode,
+    kDropContent,
+    kDropContentIfClean,
+    kDropSeal,
+    kSealOverwritten,
+    kDropUpload,
+    kDropPart,  // number
+    kDropNote,  // number
+  };
+  struct ByNumber {
+    Act act;
+    uint64_t ino = 0;
+    int64_t number = 0;
+  };
+  struct AddRange {
+    uint64_t ino = 0;
+    ByteRange range;
+  };
+  struct CutRange {
+    uint64_t ino = 0;
+    ByteRange range;
+  };
+  struct SetRanges {
+    uint64_t ino = 0;
+    std::vector<ByteRange> ranges;
+  };
+  struct Orphan {
+    std::string key;
+    std::string upload_id;
+    bool put = false;
+  };
+  struct RemovalDone {
+    std::string key;
+  };
+  struct NamedNumber {
+    std::string name;
+    int64_t value = 0;
+  };
+  using Change =
+      std::variant<ByNumber, AddRange, CutRange, SetRanges, InodeRow, ContentRow, SealRow,
+                   UploadRow, PartRow, Orphan, RemovalRow, RemovalDone, NoteRow, NamedNumber>;
+  std::vector<Change> changes_;
 };
 
 enum class Persist {
@@ -180,8 +220,8 @@ class StateDb {
 
   /// Opens or makes DIRECTORY/state.db, for this process alone. The directory exists.
   /// kBusy: another process has it open. kConflict-like refusals are kNotPermitted: it belongs to
-  /// another bucket, or a newer quayfs has made it. kCorrupt: it is damaged, or no database of ours.
-  /// Each message says what to do; the files are left as they were.
+  /// another bucket, or a newer quayfs has made it. kCorrupt: it is damaged, or no database of
+  /// ours. Each message says what to do; the files are left as they were.
   static Result<std::unique_ptr<StateDb>> Open(const std::string& directory,
                                                const StateIdentity& identity);
 
