@@ -33,6 +33,20 @@ struct FileSystemConfig {
   uint64_t capacity_bytes = 1ull << 50;  // what statfs reports
   std::string host_name;                 // for the names of conflict copies
   size_t head_requests_in_flight = 64;
+
+  /// What fsync and close wait for: the bucket, or (fsync) the local disk, or (close) nothing.
+  enum class Durability { kRemote, kLocal };
+  Durability fsync = Durability::kRemote;
+  Durability close = Durability::kLocal;
+  size_t work_in_flight = 32;  // requests of the reconciler
+  /// A change is sent this long after the last one to the same file, so that what belongs together
+  /// is one request; for directories, whose times change last, longer.
+  Duration write_delay = std::chrono::milliseconds(200);
+  Duration directory_write_delay = std::chrono::milliseconds(500);
+  /// And never later than this after the first.
+  Duration write_delay_max = std::chrono::seconds(2);
+  /// A file that stays open for writing is published this long after its first change.
+  Duration open_write_delay = std::chrono::seconds(30);
 };
 
 }  // namespace quayfs

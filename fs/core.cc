@@ -20,6 +20,7 @@ Result<std::unique_ptr<FileSystem>> FileSystem::Open(const FileSystemConfig& con
   QUAY_TRY(store.CheckBucket(call));
   auto core = std::make_unique<Core>(config, store, cache, background, clock);
   QUAY_TRY(core->LoadRoot(call));
+  core->StartWork();
   return std::unique_ptr<FileSystem>(std::move(core));
 }
 
@@ -30,20 +31,40 @@ Core::Core(const FileSystemConfig& config, ObjectStore& store, Cache& cache, Exe
       cache_(cache),
       background_(background),
       clock_(clock),
-      table_(config.prefix) {}
+      table_(config.prefix),
+      state_(cache.state()),
+      queue_(std::max<size_t>(config.work_in_flight, 1)),
+      workers_("reconcile", std::max<size_t>(config.work_in_flight, 1)) {}
 
 Core::~Core() {
+  work_stop_.request_stop();
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    WakeLocked();
+  }
+  if (scheduler_.joinable()) scheduler_.join();
+  {
+    MutexLock lock(mutex_);
+    while (queue_.running() + removals_running_ > 0) work_done_.Wait(mutex_);
+  }
   prefetch_stop_.request_stop();
   MutexLock lock(prefetch_mutex_);
   while (prefetching_ > 0) prefetch_done_.Wait(prefetch_mutex_);
 }
 
+void Core::StartWork() {
+  scheduler_ = std::thread([this] { ScheduleLoop(); });
+}
+
 // The root is a directory like any other, except that its marker may have no key of its own (the
 // bucket's root has none): then its attributes lie on an object in the reserved folder.
 Status Core::LoadRoot(const CallOptions& call) {
+  QUAY_TRY(LoadState());
   {
     MutexLock lock(mutex_);
     Inode& root = table_.root();
+    if (root.attributes_dirty) return {};  // newer than what the bucket has
     root.checked_at = clock_.Steady();
     ApplyDefaultsLocked(root);
     if (!posix()) return {};
@@ -136,7 +157,7 @@ Entry Core::EntryOfLocked(Inode& inode, bool count_lookup) {
   }
   entry.entry_valid = RemainingLocked(known);
   entry.attributes_valid = entry.entry_valid;
-  if (inode.unpublished() || inode.ino == kRootIno) {
+  if (inode.needs_work() || inode.ino == kRootIno) {
     entry.entry_valid = entry.attributes_valid = std::chrono::seconds(1);
   }
   if (count_lookup) ++inode.lookups;
@@ -158,12 +179,15 @@ void Core::SettleErased() {
     MutexLock lock(mutex_);
     erased = table_.TakeErased();
   }
+  // The row went with the name, or with whoever found that it was gone.
   for (const Ino ino : erased) cache_.Remove(ino);
 }
 
+void Core::NoteFailureLocked(const Error& error) { last_error_ = error.ToString(); }
+
 void Core::NoteFailure(const Error& error) {
   MutexLock lock(mutex_);
-  last_error_ = error.ToString();
+  NoteFailureLocked(error);
 }
 
 Result<FileSystemStats> Core::StatFs(const OpContext& /*context*/) {
@@ -177,31 +201,31 @@ Result<FileSystemStats> Core::StatFs(const OpContext& /*context*/) {
   return stats;
 }
 
-Status Core::SyncAll(const OpContext& context) {
-  std::vector<Ino> pending;
-  {
-    MutexLock lock(mutex_);
-    table_.ForEach([&](const Inode& inode) {
-      if (inode.linked() && (inode.unpublished() || inode.attributes_dirty))
-        pending.push_back(inode.ino);
-    });
-  }
-  Status first;
-  for (const Ino ino : pending) {
-    const Status status = PublishFile(context, ino);
-    if (!status.ok() && first.ok()) first = status;
-  }
-  return first;
-}
-
 PendingWork Core::pending() const {
+  constexpr size_t kRetriedShown = 10;
   MutexLock lock(mutex_);
   PendingWork work;
-  table_.ForEach([&](const Inode& inode) {
-    if (!inode.linked() || !inode.unpublished()) return;
+  const SteadyTime now = clock_.Steady();
+  for (const Ino ino : queue_.All()) {
+    const Inode* inode = table_.Find(ino);
+    const WorkItem* item = queue_.Find(ino);
+    if (inode == nullptr || !inode->needs_work()) continue;
     ++work.files;
-    work.bytes += inode.data->state().dirty_bytes;
-  });
+    if (inode->data != nullptr) work.bytes += inode->data->state().dirty_bytes;
+    work.oldest = std::max<Duration>(work.oldest, now - item->first);
+    if (item->error && work.retried.size() < kRetriedShown) {
+      const auto key = table_.KeyOf(*inode);
+      work.retried.push_back(
+          {key.ok() ? *key : inode->name, item->error->ToString(), item->failures});
+    }
+  }
+  for (const auto& [key, removal] : removals_) {
+    if (removal.error && work.retried.size() < kRetriedShown)
+      work.retried.push_back({key, removal.error->ToString(), removal.failures});
+  }
+  work.removals = removals_.size();
+  work.in_flight = queue_.running() + removals_running_;
+  work.store_away = queue_.outage().has_value();
   work.open_files = open_files_;
   work.known_inodes = table_.size();
   work.conflicts = conflicts_;

@@ -10,25 +10,39 @@
 //   files.cc       open, read, write, publication, conflicts
 //   nodes.cc       create, mkdir, symlink, unlink, rmdir
 //   rename.cc      rename
+//   persist.cc     what of all this is in the state database, and how a mount begins with it
+//   schedule.cc    the reconciler's turns: when which inode is worked for, waiting for it
+//   reconcile.cc   the reconciler's steps: what the bucket needs to show one inode as it is
+//   removals.cc    objects that have to go
 //
-// Locks: mutex_ guards the inode table and everything in inodes; it is held for steps in memory and
-// on the local disk, never across a request. Gates (fs/gates.h) order what takes longer. A method
-// whose name ends in Locked needs mutex_. Every operation that needs the network takes its gates
-// first and looks at the table again after each request.
+// A change is made in the table and committed to the state database, and then acknowledged (C1);
+// the bucket follows. The table is the truth for what this mount has changed, the bucket for the
+// rest; an inode that needs_work() is never changed by what a listing says.
+//
+// Locks: mutex_ guards the inode table and everything in inodes, the queue and the removals; it is
+// held for steps in memory and on the local disk, never across a request. A method whose name ends
+// in Locked needs mutex_. Whoever looks at the bucket looks at the table again after each request.
+// What may not happen at the same time in the bucket is kept apart by `running` (one piece of work
+// per inode, fs/work_queue.h) and by busy_keys_ (one writer per key).
 
 #pragma once
 
-#include <atomic>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
+#include "base/executor.h"
 #include "base/mutex.h"
+#include "cache/state/state_db.h"
 #include "fs/file_system.h"
 #include "fs/gates.h"
 #include "fs/inode_table.h"
+#include "fs/work_queue.h"
 
 namespace quayfs {
 
@@ -47,6 +61,7 @@ class Core final : public FileSystem {
   ~Core() override;
 
   Status LoadRoot(const CallOptions& call);
+  void StartWork();
 
   Result<Entry> Lookup(const OpContext& context, Ino parent, std::string_view name) override;
   void Forget(Ino ino, uint64_t lookups) override;
@@ -102,7 +117,8 @@ class Core final : public FileSystem {
   Attributes AttributesOfLocked(const Inode& inode) const QUAY_REQUIRES(mutex_);
   void TouchLocked(Inode& inode, bool contents) QUAY_REQUIRES(mutex_);
   void SettleErased() QUAY_EXCLUDES(mutex_);
-  /// Runs `fn` (which must finish its own waiting) and notes its failure for `quayfs status`.
+  /// Keeps a failure for `quayfs status`.
+  void NoteFailureLocked(const Error& error) QUAY_REQUIRES(mutex_);
   void NoteFailure(const Error& error) QUAY_EXCLUDES(mutex_);
   bool posix() const { return config_.metadata == MetadataMode::kPosix; }
 
@@ -130,6 +146,9 @@ class Core final : public FileSystem {
   void BeginListingLocked(Inode& directory) QUAY_REQUIRES(mutex_);
   void EndListingLocked(Inode& directory) QUAY_REQUIRES(mutex_);
   void GoneLocked(Inode& inode) QUAY_REQUIRES(mutex_);
+  /// What a listing shows at `key` is not to be shown: this mount has removed or moved it away.
+  bool HiddenLocked(const std::string& key, const ObjectInfo* object, SteadyTime started)
+      QUAY_REQUIRES(mutex_);
 
   // directory.cc
   Status BeginReading(const OpContext& context, OpenDirectory& handle);
@@ -140,11 +159,8 @@ class Core final : public FileSystem {
   bool DescribeItem(OpenDirectory& handle, uint64_t index, bool plus, DirectoryEntry* entry);
 
   // attributes.cc
-  Status PublishAttributes(const OpContext& context, Ino ino);
-  Status WriteMarker(const OpContext& context, Ino ino);
-  Status Resize(const OpContext& context, Ino ino, uint64_t size, OpenFile* file);
-  void ApplyChangeLocked(Inode& inode, const AttributeChange& change, bool* publish)
-      QUAY_REQUIRES(mutex_);
+  Status Resize(const OpContext& context, Ino ino, uint64_t size);
+  void ApplyChangeLocked(Inode& inode, const AttributeChange& change) QUAY_REQUIRES(mutex_);
   ObjectProperties PropertiesLocked(const Inode& inode) const QUAY_REQUIRES(mutex_);
   std::string MarkerKeyLocked(const Inode& inode, const std::string& key) const
       QUAY_REQUIRES(mutex_);
@@ -153,40 +169,26 @@ class Core final : public FileSystem {
   Result<std::shared_ptr<FileData>> DataLocked(Inode& inode) QUAY_REQUIRES(mutex_);
   Result<Opened> OpenLocked(Inode& inode, int flags) QUAY_REQUIRES(mutex_);
   Status Revalidate(const OpContext& context, Ino ino);
-  Status PublishFile(const OpContext& context, Ino ino);
-  struct Elsewhere {
-    std::string key;
-    std::string expected_etag;  // of the object there, "" if there should be none
-  };
-  Status PublishGated(const OpContext& context, Ino ino, const Elsewhere* elsewhere = nullptr);
-  Status ResolveConflict(const OpContext& context, Ino ino, const std::shared_ptr<FileData>& data,
-                         const PublishRequest& refused, uint64_t seq, const Error& error);
-  Status KeepBoth(const OpContext& context, Ino ino, const std::shared_ptr<FileData>& data,
-                  const PublishRequest& refused, uint64_t seq);
-  Result<Condition> ConditionFor(const OpContext& context, const std::string& key,
-                                 const std::string& expected, uint64_t size) const;
-  /// Takes in what a publication has put into the bucket.
-  void PublishedLocked(Inode& inode, const PublishRequest& request, const ObjectInfo& written,
-                       uint64_t seq) QUAY_REQUIRES(mutex_);
   void DropDataLocked(Inode& inode) QUAY_REQUIRES(mutex_);
-  std::string ConflictNameLocked(const Inode& inode) const QUAY_REQUIRES(mutex_);
+  /// The first error of the work for an inode that no close or fsync has returned yet.
+  Status UnreportedLocked(Ino ino) QUAY_REQUIRES(mutex_);
 
   // nodes.cc
-  /// The attributes and the key that a new entry gets.
-  Result<std::string> PrepareNodeLocked(const OpContext& context, Ino parent, std::string_view name,
-                                        mode_t mode, Attributes* attributes) QUAY_REQUIRES(mutex_);
+  /// The attributes of a new entry; fails if it could not have a key.
+  Status PrepareNodeLocked(const OpContext& context, const Inode& directory, std::string_view name,
+                           mode_t mode, Attributes* attributes) QUAY_REQUIRES(mutex_);
+  Result<Inode*> AddNodeLocked(Inode& directory, std::string_view name,
+                               const Attributes& attributes) QUAY_REQUIRES(mutex_);
   Result<Entry> MakeObject(const OpContext& context, Ino parent, std::string_view name, mode_t mode,
-                           dev_t rdev, std::string_view body);
-  Status RequireAbsent(const OpContext& context, Ino parent, std::string_view name);
-  /// A directory that only exists because of what is in it gets a marker before its last entry
-  /// goes.
-  Status KeepDirectory(const OpContext& context, Ino directory);
-  /// Somebody still reads a file whose object is about to go: makes sure that its bytes stay within
-  /// reach.
-  Status KeepContents(const OpContext& context, Ino ino);
-  Status RemoveObject(const OpContext& context, Ino ino);
-  void RemovedLocked(Inode& inode) QUAY_REQUIRES(mutex_);
+                           dev_t rdev, std::string_view target);
+  /// A directory that only exists because of what is in it gets a marker when something goes.
+  void KeepDirectoryLocked(Inode& directory, StateBatch* batch) QUAY_REQUIRES(mutex_);
+  /// The rows of an inode that is about to be removed, and of what becomes of its object.
+  void PlanRemovalLocked(Inode& inode, StateBatch* batch) QUAY_REQUIRES(mutex_);
+  /// And the same in memory. The pointer may be dead afterwards.
+  void RemoveLocked(Inode& inode) QUAY_REQUIRES(mutex_);
   Status RequireEmpty(const OpContext& context, Ino ino);
+  Status RemoveName(const OpContext& context, Ino parent, std::string_view name, bool directory);
 
   // rename.cc
   struct RenamePlan {
@@ -194,30 +196,122 @@ class Core final : public FileSystem {
     Ino target = 0;  // 0: the new name is free
     bool directory = false;
     Ino parent = 0;
+    std::string name;
     Ino new_parent = 0;
     std::string new_name;
   };
-  struct CopiedObject {
-    std::string from;
-    std::string to;
-    std::string etag;  // of the copy
-    uint64_t size = 0;
-  };
   Result<RenamePlan> PlanRename(const OpContext& context, Ino parent, std::string_view name,
                                 Ino new_parent, std::string_view new_name, RenameFlags flags);
-  Result<std::string> NewKeyLocked(const RenamePlan& plan) QUAY_REQUIRES(mutex_);
-  Status RenameFile(const OpContext& context, const RenamePlan& plan);
-  Status RenameObject(const OpContext& context, Ino ino, const std::string& from,
-                      const std::string& to);
-  Status RenameDirectory(const OpContext& context, const RenamePlan& plan);
-  Result<std::vector<CopiedObject>> CopyTree(const OpContext& context, const std::string& from,
-                                             const std::string& to);
-  void FinishRenameLocked(const RenamePlan& plan) QUAY_REQUIRES(mutex_);
-  void RebaseTreeLocked(Inode& directory, const std::string& from, const std::string& to,
-                        const std::vector<CopiedObject>& copied) QUAY_REQUIRES(mutex_);
-  Result<ObjectInfo> CopyObject(const OpContext& context, const std::string& from,
-                                const std::string& etag, uint64_t size, const std::string& to);
-  Status DeleteAll(const OpContext& context, const std::vector<std::string>& keys);
+  /// Everything below a directory is in the table afterwards.
+  Status KnowTree(const OpContext& context, Ino directory);
+  Status KnowDirectory(const OpContext& context, Ino directory);
+  bool KnownLocked(const Inode& directory) const QUAY_REQUIRES(mutex_);
+  /// True if the table still is what the plan was made from.
+  bool StillSoLocked(const RenamePlan& plan) QUAY_REQUIRES(mutex_);
+  Status CheckNewKeysLocked(const RenamePlan& plan) QUAY_REQUIRES(mutex_);
+  Status CarryOutRenameLocked(const RenamePlan& plan) QUAY_REQUIRES(mutex_);
+
+  // persist.cc
+  Status LoadState();
+  void ReserveNumbersLocked(StateBatch* batch) QUAY_REQUIRES(mutex_);
+  void RestoreInodeLocked(const InodeRow& row) QUAY_REQUIRES(mutex_);
+  void RestoreContentLocked(const RestoredFile& file) QUAY_REQUIRES(mutex_);
+  InodeRow RowLocked(const Inode& inode) const QUAY_REQUIRES(mutex_);
+  /// Adds the row of `inode`, and those of directories above it that have none yet.
+  void SaveLocked(Inode& inode, StateBatch* batch) QUAY_REQUIRES(mutex_);
+  void ForgetRowLocked(Inode& inode, StateBatch* batch) QUAY_REQUIRES(mutex_);
+  /// C1: what is acknowledged afterwards survives a kill.
+  Status CommitLocked(StateBatch batch) QUAY_REQUIRES(mutex_);
+  /// For what could be found out again: a failure is logged.
+  void CommitQuietlyLocked(StateBatch batch) QUAY_REQUIRES(mutex_);
+  /// For what was learned of the bucket.
+  void RememberLocked(Inode& inode) QUAY_REQUIRES(mutex_);
+
+  // schedule.cc
+  void NoteWorkLocked(Inode& inode) QUAY_REQUIRES(mutex_);
+  void ScheduleLoop();
+  void StartDueLocked(SteadyTime now) QUAY_REQUIRES(mutex_);
+  bool PostponedLocked(Ino ino, SteadyTime now) QUAY_REQUIRES(mutex_);
+  void StartWorkLocked(Ino ino) QUAY_REQUIRES(mutex_);
+  void StartRemovalsLocked(SteadyTime now) QUAY_REQUIRES(mutex_);
+  struct Outcome {
+    Status status;
+    bool blocked = false;  // by a key that somebody else writes, or by `blocker`
+    Ino blocker = 0;       // an inode that has to leave the key first
+  };
+  void FinishWorkLocked(Ino ino, const Outcome& outcome) QUAY_REQUIRES(mutex_);
+  /// Returns when the bucket shows the inode as it is, or with what keeps it from that.
+  Status SyncInode(const OpContext& context, Ino ino, int depth = 0);
+  /// And the directories above it.
+  Status SyncPath(const OpContext& context, Ino ino);
+  void WakeLocked() QUAY_REQUIRES(mutex_);
+
+  // reconcile.cc
+  struct Step {
+    enum class Kind { kDone, kPut, kPublish, kCopy, kAttributes, kPark, kKeep };
+    Kind kind = Kind::kDone;
+    std::string key;            // where the object belongs
+    std::string from;           // where it is; "" nowhere
+    std::string expected_etag;  // of what is at `key`; "" nothing
+    ObjectVersion version;      // of `from`
+    bool new_properties = false;
+    ObjectProperties properties;
+    std::string body;
+    std::shared_ptr<FileData> data;
+    uint64_t seq = 0;
+    Ino keeper = 0;
+    std::vector<std::string> busy;  // keys held by this step
+    bool keep_from = false;         // `from` is somebody else's object by now
+  };
+  Outcome Reconcile(const OpContext& context, Ino ino);
+  Outcome PlanStepLocked(Inode& inode, Step* step) QUAY_REQUIRES(mutex_);
+  void DescribeStepLocked(Inode& inode, Step* step) QUAY_REQUIRES(mutex_);
+  Outcome FindBlockerLocked(const Inode& inode, Step* step) QUAY_REQUIRES(mutex_);
+  Status TakeStep(const OpContext& context, Ino ino, Step& step);
+  Status PutObject(const OpContext& context, Ino ino, const Step& step);
+  Status PublishContents(const OpContext& context, Ino ino, Step& step);
+  Status CopyTo(const OpContext& context, Ino ino, Step& step);
+  Status CopyOntoItself(const OpContext& context, Ino ino, const Step& step);
+  Status Park(const OpContext& context, Ino ino, Step& step);
+  Status KeepContents(const OpContext& context, Ino ino);
+  std::string DesiredKeyLocked(const Inode& inode) const QUAY_REQUIRES(mutex_);
+  /// Takes in what a step has put into the bucket.
+  void SettledLocked(Ino ino, const Step& step, const std::string& key,
+                     const ObjectVersion& version) QUAY_REQUIRES(mutex_);
+  void SetMovedLocked(Inode& inode) QUAY_REQUIRES(mutex_);
+  Result<Condition> ConditionFor(const OpContext& context, const std::string& key,
+                                 const std::string& expected, uint64_t size) const;
+  Result<ObjectInfo> CopyObject(const OpContext& context, const Step& step, const std::string& to);
+  Result<ObjectInfo> CopyInParts(const OpContext& context, const Step& step, const std::string& to,
+                                 const ObjectProperties& properties);
+
+  // conflicts.cc
+  Status ResolveConflict(const OpContext& context, Ino ino, Step& step,
+                         const PublishRequest& refused, const Error& error);
+  Status KeepBoth(const OpContext& context, Ino ino, Step& step, const PublishRequest& refused);
+  std::string ConflictNameLocked(const Inode& inode) const QUAY_REQUIRES(mutex_);
+
+  // removals.cc
+  struct Removal {
+    std::string etag;
+    uint64_t size = 0;
+    Ino keeper = 0;  // removed while open: who may still need its bytes
+    SteadyTime added{};
+    SteadyTime due{};
+    uint64_t failures = 0;
+    bool running = false;
+    std::optional<Error> error;  // the first
+  };
+  void AddRemovalLocked(const std::string& key, const std::string& etag, uint64_t size, Ino keeper)
+      QUAY_REQUIRES(mutex_);
+  /// Some object that this mount has removed or moved away still lies at or below `prefix`.
+  bool RemovalBelowLocked(const std::string& prefix) const QUAY_REQUIRES(mutex_);
+  bool KeptOpenLocked(const Removal& removal) QUAY_REQUIRES(mutex_);
+  void RunRemovals(const std::vector<std::string>& keys);
+  Status SyncRemovals(const OpContext& context, const std::string& prefix);
+  std::optional<SteadyTime> NextRemovalLocked() const QUAY_REQUIRES(mutex_);
+  bool RemovalsRestLocked() const QUAY_REQUIRES(mutex_);
+  void RemovalDueLocked(SteadyTime due) QUAY_REQUIRES(mutex_);
 
   const FileSystemConfig config_;
   ObjectStore& store_;
@@ -231,16 +325,33 @@ class Core final : public FileSystem {
   uint64_t conflicts_ QUAY_GUARDED_BY(mutex_) = 0;
   uint64_t open_files_ QUAY_GUARDED_BY(mutex_) = 0;
 
-  SharedGate tree_;    // exclusive while a directory is being renamed
-  Gates directories_;  // by inode: its names are being changed
-  Gates files_;        // by inode: its object is being written, copied or removed
-  Gates heads_;        // by inode: its attributes are being asked for
+  Gates heads_;  // by inode: its attributes are being asked for
+
+  // The reconciler.
+  StateDb* const state_;
+  WorkQueue queue_ QUAY_GUARDED_BY(mutex_);
+  std::map<std::string, Removal> removals_ QUAY_GUARDED_BY(mutex_);
+  std::optional<SteadyTime> removals_next_ QUAY_GUARDED_BY(mutex_);  // none is due earlier
+  size_t removals_running_ QUAY_GUARDED_BY(mutex_) = 0;
+  /// Objects of moved inodes, by where they still lie.
+  std::map<std::string, Ino> sources_ QUAY_GUARDED_BY(mutex_);
+  std::set<std::string> busy_keys_ QUAY_GUARDED_BY(mutex_);
+  bool stopping_ QUAY_GUARDED_BY(mutex_) = false;
+  int urged_ QUAY_GUARDED_BY(mutex_) = 0;         // callers of SyncAll
+  Ino reserved_ino_ QUAY_GUARDED_BY(mutex_) = 0;  // the database knows numbers below as given out
+  CondVar work_noted_;                            // for the scheduler
+  CondVar work_done_;                             // for whoever waits for work to be done
+  std::stop_source work_stop_;
 
   // Attribute requests nobody waits for.
   Mutex prefetch_mutex_{LockRank::kHandles};
   CondVar prefetch_done_;
   size_t prefetching_ QUAY_GUARDED_BY(prefetch_mutex_) = 0;
   std::stop_source prefetch_stop_;
+
+  // Last: their tasks use the rest.
+  ThreadPool workers_;
+  std::thread scheduler_;
 };
 
 }  // namespace quayfs

@@ -109,8 +109,6 @@ Status Core::BeginReading(const OpContext& context, OpenDirectory& handle) {
 }
 
 Status Core::ReadPage(const OpContext& context, OpenDirectory& handle) {
-  SharedGateHold tree;
-  QUAY_TRY(tree.Take(tree_, SharedGateHold::Mode::kShared, context.may_block, context.call));
   ListRequest request;
   request.prefix = handle.prefix;
   request.delimiter = "/";
@@ -127,6 +125,17 @@ Status Core::ReadPage(const OpContext& context, OpenDirectory& handle) {
   MutexLock lock(mutex_);
   Inode* inode = table_.Find(handle.ino);
   if (inode == nullptr) return Error(Code::kChanged, "the directory is gone");
+  const auto prefix_now = table_.KeyOf(*inode);
+  if (!prefix_now.ok() || *prefix_now != handle.prefix) {
+    // Renamed or removed meanwhile. A rename knows everything below the directory.
+    EndListingLocked(*inode);
+    for (const auto& [name, child] : inode->children) {
+      if (handle.names.insert(name).second) handle.items.push_back({name, child});
+    }
+    handle.names.clear();
+    handle.done = true;
+    return {};
+  }
   for (const Ino ino : ApplyPageLocked(*inode, handle.prefix, *page, handle.started)) {
     const Inode* child = table_.Find(ino);
     if (child != nullptr && handle.names.insert(child->name).second)
@@ -230,18 +239,26 @@ bool Core::DescribeItem(OpenDirectory& handle, uint64_t index, bool plus, Direct
   return true;
 }
 
+// What has happened to the directory and to the names in it is in the bucket afterwards.
 Status Core::FsyncDir(const OpContext& context, OpenDirectory& directory) {
   std::vector<Ino> pending;
+  std::string prefix;
   {
     MutexLock lock(mutex_);
-    QUAY_ASSIGN(const Inode* inode, FindLocked(directory.ino));
+    const Inode* inode = table_.Find(directory.ino);
+    if (inode == nullptr || !inode->linked()) return {};
+    if (config_.fsync == FileSystemConfig::Durability::kLocal) {
+      if (state_ == nullptr) return {};
+      return state_->Apply(StateBatch(), Persist::kSurvivesPowerCut);
+    }
+    QUAY_ASSIGN(prefix, table_.KeyOf(*inode));
     for (const auto& [name, child] : inode->children) {
-      const Inode* found = table_.Find(child);
-      if (found != nullptr && found->unpublished() && !found->published) pending.push_back(child);
+      if (table_.Find(child)->needs_work()) pending.push_back(child);
     }
   }
-  for (const Ino ino : pending) QUAY_TRY(PublishFile(context, ino));
-  return {};
+  QUAY_TRY(SyncPath(context, directory.ino));
+  for (const Ino ino : pending) QUAY_TRY(SyncInode(context, ino));
+  return SyncRemovals(context, prefix);
 }
 
 }  // namespace quayfs

@@ -11,9 +11,8 @@
 //   kernel cannot know.
 // - Errors are Codes; fs/errno.h turns them into errno values.
 //
-// In this version a change of a name or of attributes is carried out in the bucket before the call
-// returns; contents are published when a file is flushed (close) or synced, at the latest when its
-// last handle is released.
+// A change is acknowledged when the local state database has it; the bucket follows by itself.
+// Fsync, SyncAll and, if so configured, Flush wait for the bucket.
 
 #pragma once
 
@@ -22,7 +21,9 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "base/clock.h"
 #include "base/executor.h"
 #include "base/result.h"
 #include "cache/cache.h"
@@ -55,8 +56,18 @@ struct RenameFlags {
 
 /// What is under way, for `quayfs status`.
 struct PendingWork {
-  uint64_t files = 0;  // with contents the bucket does not have
-  uint64_t bytes = 0;
+  uint64_t files = 0;     // files and directories that the bucket does not show as they are
+  uint64_t bytes = 0;     // contents the bucket does not have
+  uint64_t removals = 0;  // objects still to be removed
+  uint64_t in_flight = 0;
+  Duration oldest{};  // how long the oldest of them has been waiting
+  bool store_away = false;
+  struct Retried {
+    std::string path;
+    std::string error;
+    uint64_t failures = 0;
+  };
+  std::vector<Retried> retried;  // at most ten
   uint64_t open_files = 0;
   uint64_t known_inodes = 0;
   uint64_t conflicts = 0;  // conflict copies made since the mount
@@ -104,11 +115,11 @@ class FileSystem {
                               std::span<std::byte> out) = 0;
   virtual Result<size_t> Write(const OpContext& context, OpenFile& file, uint64_t offset,
                                std::span<const std::byte> data) = 0;
-  /// close(2) of one descriptor: publishes what is not in the bucket yet and returns its error.
+  /// close(2) of one descriptor: waits for the bucket if the configuration says so; else returns an
+  /// earlier upload's error that nobody has been told yet.
   virtual Status Flush(const OpContext& context, OpenFile& file) = 0;
   virtual Status Fsync(const OpContext& context, OpenFile& file) = 0;
-  /// Publishes what Flush never saw; blocks on the network then. The handle is gone afterwards,
-  /// whatever is returned, except with kWouldBlock.
+  /// The handle is gone afterwards, whatever is returned, except with kWouldBlock.
   virtual Status Release(const OpContext& context, OpenFile* file) = 0;
 
   // Directories. `offset` 0 is the beginning; afterwards the number of the last entry taken. `take`

@@ -51,9 +51,16 @@ struct Inode {
   ObjectVersion version;
   ObjectProperties properties;  // as last seen or written; foreign metadata is kept from here
 
+  /// The object is known to belong under another key: a rename that the bucket has not seen yet.
+  bool moved = false;
+
   /// Removed while open, with bytes that only the bucket had: they lie here until the last handle
   /// is closed.
   std::string orphan_key;
+
+  // The state database's side.
+  bool stored = false;   // it has a row
+  bool unsaved = false;  // the row's times are older
 
   // The local side of a file.
   std::shared_ptr<FileData> data;  // while open or newer than the bucket
@@ -65,6 +72,7 @@ struct Inode {
   uint32_t subdirectories = 0;  // of children; kept by InodeTable
   bool complete = false;        // children is everything, as of listed_at
   bool large = false;           // more than one page: names are asked for one by one
+  bool made_here = false;       // by this mount: nobody else's entries were there to begin with
   SteadyTime listed_at{};
   std::map<std::string, SteadyTime>
       removals;  // names removed here, which a listing under way may still show
@@ -76,13 +84,20 @@ struct Inode {
 
   uint64_t lookups = 0;  // references the kernel holds
   uint32_t opens = 0;
+  uint32_t writers = 0;  // of these, handles that may write
+  uint32_t busy = 0;     // references of work under way
 
   bool is_directory() const { return S_ISDIR(attributes.mode); }
   bool is_regular() const { return S_ISREG(attributes.mode); }
   bool linked() const { return parent != 0 || ino == kRootIno; }
   /// The bucket lacks contents that this mount has acknowledged.
   bool unpublished() const {
-    return is_regular() && data != nullptr && (!published || data->dirty());
+    return is_regular() && (!published || (data != nullptr && data->dirty()));
+  }
+  /// The bucket does not show this inode as it is: there is work for the reconciler.
+  bool needs_work() const {
+    if (!linked()) return false;
+    return attributes_dirty || moved || unpublished() || (!published && !is_directory());
   }
 };
 

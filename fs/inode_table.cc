@@ -39,8 +39,12 @@ const Inode* InodeTable::Find(Ino ino) const {
 }
 
 Inode& InodeTable::Create(Inode& directory, std::string_view name, mode_t mode) {
-  QUAY_CHECK(directory.is_directory());
-  const Ino ino = next_++;
+  return Restore(next_, directory, name, mode);
+}
+
+Inode& InodeTable::Restore(Ino ino, Inode& directory, std::string_view name, mode_t mode) {
+  QUAY_CHECK(directory.is_directory() && !inodes_.contains(ino));
+  next_ = std::max(next_, ino + 1);
   auto created = std::make_unique<Inode>(ino);
   Inode& inode = *created;
   inode.attributes.mode = mode;
@@ -101,7 +105,7 @@ void InodeTable::Forget(Ino ino, uint64_t lookups) {
 }
 
 bool InodeTable::EraseIfUnused(Inode& inode) {
-  if (inode.linked() || inode.lookups > 0 || inode.opens > 0) return false;
+  if (inode.linked() || inode.lookups > 0 || inode.opens > 0 || inode.busy > 0) return false;
   const Ino ino = inode.ino;
   inodes_.erase(ino);
   erased_.push_back(ino);

@@ -10,6 +10,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -33,6 +34,11 @@ class InodeTable {
 
   /// REQUIRES: `directory` has no child of that name.
   Inode& Create(Inode& directory, std::string_view name, mode_t mode);
+  /// The same under a number that an earlier mount has given it. REQUIRES: the number is free.
+  Inode& Restore(Ino ino, Inode& directory, std::string_view name, mode_t mode);
+  /// Numbers from here on are given to new inodes.
+  Ino next_ino() const { return next_; }
+  void SkipTo(Ino next) { next_ = std::max(next_, next); }
   Inode* Child(const Inode& directory, std::string_view name);
 
   /// Takes it out of its directory, and everything below it that nobody refers to out of memory;

@@ -72,14 +72,12 @@ Core::LockedLookup Core::LookupLocked(Inode& directory, std::string_view name, F
   const bool listing_fresh = directory.complete && FreshLocked(directory.listed_at);
   if (inode == nullptr) return listing_fresh ? LockedLookup::kAbsent : LockedLookup::kAskBucket;
   *found = Found{inode->ino, inode->attributes.mode};
-  const bool ours = !inode->published || inode->unpublished() || inode->opens > 0;
+  const bool ours = !inode->published || inode->needs_work() || inode->opens > 0;
   if (ours || listing_fresh || FreshLocked(inode->checked_at)) return LockedLookup::kFound;
   return LockedLookup::kAskBucket;
 }
 
 Status Core::AskBucketForName(const OpContext& context, Ino parent, std::string_view name) {
-  SharedGateHold tree;
-  QUAY_TRY(tree.Take(tree_, SharedGateHold::Mode::kShared, context.may_block, context.call));
   ListRequest request;
   SteadyTime started;
   bool large = false;
@@ -101,7 +99,8 @@ Status Core::AskBucketForName(const OpContext& context, Ino parent, std::string_
     MutexLock lock(mutex_);
     Inode* directory = table_.Find(parent);
     if (directory != nullptr) {
-      if (page.ok()) {
+      const auto prefix_now = table_.KeyOf(*directory);
+      if (page.ok() && prefix_now.ok() && *prefix_now == request.prefix) {
         ApplyPageLocked(*directory, request.prefix, *page, started);
         more = !page->next_token.empty();
         directory->large = more;
@@ -137,6 +136,8 @@ Status Core::ProbeName(const OpContext& context, Ino parent, std::string_view na
     Inode* directory = table_.Find(parent);
     if (directory == nullptr) return {};
     EndListingLocked(*directory);
+    const auto prefix_now = table_.KeyOf(*directory);
+    if (!prefix_now.ok() || *prefix_now != directory_key) return {};  // renamed meanwhile
     ListPage page;
     if (head.ok()) page.objects.push_back(head->info);
     if (below.ok() && !below->objects.empty()) page.common_prefixes.push_back(key + "/");
@@ -145,11 +146,12 @@ Status Core::ProbeName(const OpContext& context, Ino parent, std::string_view na
       ApplyPageLocked(*directory, directory_key, page, started);
       Inode* child = table_.Child(*directory, name);
       const bool seen = head.ok() || !page.common_prefixes.empty();
-      if (child != nullptr && !seen && child->changed_at < started && !child->unpublished())
+      if (child != nullptr && !seen && child->changed_at < started && !child->needs_work())
         GoneLocked(*child);
       if (child != nullptr && seen && head.ok() && !child->is_directory() &&
           child->changed_at < started) {
         ApplyHeadLocked(*child, *head);
+        RememberLocked(*child);
       }
     }
   }
@@ -175,8 +177,6 @@ Status Core::EnsureAttributes(const OpContext& context, Ino ino) {
 }
 
 Status Core::FetchAttributes(const OpContext& context, Ino ino) {
-  SharedGateHold tree;
-  QUAY_TRY(tree.Take(tree_, SharedGateHold::Mode::kShared, context.may_block, context.call));
   GateHold gate;
   QUAY_TRY(gate.Take(heads_, {ino}, context.may_block, context.call));
   std::string key;
@@ -187,6 +187,7 @@ Status Core::FetchAttributes(const OpContext& context, Ino ino) {
     if (inode == nullptr || inode->attributes_known) return {};
     QUAY_ASSIGN(key, table_.KeyOf(*inode));
     if (inode->is_directory()) key = MarkerKeyLocked(*inode, key);
+    if (inode->published) key = inode->object_key;
     started = clock_.Steady();
   }
   const auto head = store_.Head(key, context.call);
@@ -196,6 +197,7 @@ Status Core::FetchAttributes(const OpContext& context, Ino ino) {
     if (inode == nullptr || inode->attributes_known || inode->changed_at >= started) return {};
     if (head.ok()) {
       ApplyHeadLocked(*inode, *head);
+      RememberLocked(*inode);
     } else if (head.code() == Code::kNotFound && inode->is_directory()) {
       ApplyDefaultsLocked(*inode);  // it exists by what is in it
       inode->attributes_known = true;
@@ -360,6 +362,11 @@ std::vector<Ino> Core::ApplyPageLocked(Inode& directory, const std::string& dire
         directory.attributes_known = false;
       } else if (directory.published && directory.version.modified_seconds == 0) {
         directory.version = ObjectVersion::Of(object);
+      } else if (!directory.published && !directory.needs_work() &&
+                 directory.changed_at < started) {
+        directory.published = true;
+        directory.object_key = object.key;
+        directory.version = ObjectVersion::Of(object);
       }
       continue;
     }
@@ -395,8 +402,9 @@ Ino Core::SeenLocked(Inode& directory, const std::string& name, const std::strin
   if (removed != directory.removals.end() && removed->second >= started) return 0;
   Inode* inode = table_.Child(directory, name);
   const bool is_directory = object == nullptr;
+  if (inode == nullptr && HiddenLocked(key, object, started)) return 0;
   if (inode != nullptr) {
-    if (inode->changed_at >= started || inode->unpublished() ||
+    if (inode->changed_at >= started || inode->needs_work() ||
         (!inode->published && !inode->is_directory())) {
       return inode->ino;  // this mount knows better
     }
@@ -430,20 +438,36 @@ Ino Core::SeenLocked(Inode& directory, const std::string& name, const std::strin
   return inode->ino;
 }
 
+bool Core::HiddenLocked(const std::string& key, const ObjectInfo* object, SteadyTime started) {
+  if (object == nullptr) return RemovalBelowLocked(key);
+  if (sources_.contains(key)) return true;
+  const auto it = removals_.find(key);
+  if (it == removals_.end()) return false;
+  const Removal& removal = it->second;
+  const bool ours = removal.etag.empty() || SameEtag(removal.etag, object->etag);
+  if (ours || removal.running || busy_keys_.contains(key) || removal.added >= started) return true;
+  // Somebody else has made a new object there since: it is not what was removed here.
+  StateBatch batch;
+  batch.DropRemoval(key);
+  CommitQuietlyLocked(std::move(batch));
+  removals_.erase(it);
+  return false;
+}
+
 // Every page has been applied: what was not seen is gone, and what is not there is known to be
 // absent.
 void Core::FinishListingLocked(Inode& directory, SteadyTime started) {
   std::vector<Inode*> vanished;
   for (const auto& [name, child] : directory.children) {
     Inode* inode = table_.Find(child);
-    const bool ours = inode->changed_at >= started || inode->unpublished() ||
+    const bool ours = inode->changed_at >= started || inode->needs_work() ||
                       (!inode->published && inode->opens > 0);
     if (!ours && inode->checked_at < started) vanished.push_back(inode);
   }
   for (Inode* inode : vanished) {
     // A directory that holds something not yet in the bucket exists because of that.
     bool pending = false;
-    for (const Inode* below : table_.Subtree(*inode)) pending = pending || below->unpublished();
+    for (const Inode* below : table_.Subtree(*inode)) pending = pending || below->needs_work();
     if (!pending) GoneLocked(*inode);
   }
   directory.complete = true;
@@ -454,6 +478,9 @@ void Core::FinishListingLocked(Inode& directory, SteadyTime started) {
 
 // Somebody else removed it.
 void Core::GoneLocked(Inode& inode) {
+  StateBatch batch;
+  for (Inode* below : table_.Subtree(inode)) ForgetRowLocked(*below, &batch);
+  CommitQuietlyLocked(std::move(batch));
   inode.published = false;
   table_.Unlink(inode);
 }

@@ -2,28 +2,25 @@
 
 #include <algorithm>
 
-#include "base/hash.h"
 #include "fs/core.h"
 #include "fs/key_names.h"
 
 namespace quayfs {
 
-Result<std::string> Core::PrepareNodeLocked(const OpContext& context, Ino parent,
-                                            std::string_view name, mode_t mode,
-                                            Attributes* attributes) {
-  QUAY_ASSIGN(const Inode* directory, FindDirectoryLocked(parent));
-  if (parent == kRootIno && name == kReservedSegment) {
+Status Core::PrepareNodeLocked(const OpContext& context, const Inode& directory,
+                               std::string_view name, mode_t mode, Attributes* attributes) {
+  if (directory.ino == kRootIno && name == kReservedSegment) {
     return Error(Code::kNotPermitted, "'.quayfs' is reserved for the file system's own objects");
   }
   attributes->mode = mode;
   attributes->uid = context.uid;
   attributes->gid = context.gid;
-  if ((directory->attributes.mode & S_ISGID) != 0) {
-    attributes->gid = directory->attributes.gid;
+  if ((directory.attributes.mode & S_ISGID) != 0) {
+    attributes->gid = directory.attributes.gid;
     if (S_ISDIR(mode)) attributes->mode |= S_ISGID;
   }
   attributes->atime = attributes->mtime = attributes->ctime = clock_.Now();
-  QUAY_ASSIGN(std::string key, table_.KeyOf(*directory));
+  QUAY_ASSIGN(std::string key, table_.KeyOf(directory));
   const auto segment = SegmentOf(name);
   if (!segment) return Error(Code::kInvalidArgument, "the name stands for no object key");
   key += segment->text;
@@ -33,67 +30,64 @@ Result<std::string> Core::PrepareNodeLocked(const OpContext& context, Ino parent
     return Error(Code::kNameTooLong, "an object key may have " + std::to_string(limit) +
                                          " bytes, this path needs " + std::to_string(key.size()));
   }
-  return key;
-}
-
-Status Core::RequireAbsent(const OpContext& context, Ino parent, std::string_view name) {
-  QUAY_ASSIGN(const Found found, FindChild(context, parent, name));
-  if (found.ino != 0) return Error(Code::kAlreadyExists, "'" + std::string(name) + "' exists");
   return {};
 }
 
-// Everything but regular files opened by Create: one PUT, then the name.
-Result<Entry> Core::MakeObject(const OpContext& context, Ino parent, std::string_view name,
-                               mode_t mode, dev_t rdev, std::string_view body) {
-  QUAY_TRY(CheckWritable());
-  QUAY_TRY(CheckName(name));
-  QUAY_TRY(MayWait(context));
-  QUAY_TRY(EnsureAttributes(context, parent));
-  SharedGateHold tree;
-  QUAY_TRY(tree.Take(tree_, SharedGateHold::Mode::kShared, context.may_block, context.call));
-  GateHold gate;
-  QUAY_TRY(gate.Take(directories_, {parent}, context.may_block, context.call));
-  QUAY_TRY(RequireAbsent(context, parent, name));
-
-  Inode draft(0);
-  std::string key;
-  {
-    MutexLock lock(mutex_);
-    QUAY_ASSIGN(key, PrepareNodeLocked(context, parent, name, mode, &draft.attributes));
-    draft.attributes.rdev = rdev;
-    draft.attributes.size = body.size();
-    draft.properties = PropertiesLocked(draft);
-  }
-  const bool guard =
-      store_.capabilities().put_if_absent && config_.conflict != ConflictPolicy::kOverwrite;
-  const auto written = store_.Put(key, MemorySource(body), draft.properties,
-                                  guard ? Condition::IfAbsent() : Condition::None(), context.call);
-  MutexLock lock(mutex_);
-  QUAY_ASSIGN(Inode * directory, FindDirectoryLocked(parent));
-  if (!written.ok()) {
-    if (written.Is(Code::kAlreadyExists)) directory->complete = false;
-    return written.error();
-  }
-  if (table_.Child(*directory, name) != nullptr) {
-    return Error(Code::kAlreadyExists, "'" + std::string(name) + "' exists");
-  }
-  Inode& inode = table_.Create(*directory, name, draft.attributes.mode);
-  draft.attributes.ino = inode.ino;
-  inode.attributes = draft.attributes;
+// A new entry, in the table and (C1) in the database.
+Result<Inode*> Core::AddNodeLocked(Inode& directory, std::string_view name,
+                                   const Attributes& attributes) {
+  Inode& inode = table_.Create(directory, name, attributes.mode);
+  inode.attributes = attributes;
+  inode.attributes.ino = inode.ino;
   inode.attributes_known = true;
-  inode.symlink_target = S_ISLNK(mode) ? std::string(body) : std::string();
-  inode.published = true;
-  inode.object_key = key;
-  inode.version = {written->etag, body.size(), 0};
-  inode.properties = draft.properties;
   inode.changed_at = inode.checked_at = clock_.Steady();
   if (inode.is_directory()) {
-    inode.complete = true;  // made here a moment ago: empty, and known to be
+    inode.complete = inode.made_here = true;  // empty, and known to be
     inode.listed_at = inode.changed_at;
+    inode.attributes_dirty = true;  // it needs a marker
   }
-  directory->removals.erase(inode.name);
-  TouchLocked(*directory, /*contents=*/true);
-  return EntryOfLocked(inode, /*count_lookup=*/true);
+  const Attributes before = directory.attributes;
+  TouchLocked(directory, /*contents=*/true);
+  StateBatch batch;
+  ReserveNumbersLocked(&batch);
+  SaveLocked(directory, &batch);
+  SaveLocked(inode, &batch);
+  const Status committed = CommitLocked(std::move(batch));
+  if (!committed.ok()) {
+    directory.attributes = before;
+    inode.stored = false;
+    table_.Unlink(inode);
+    return committed.error();
+  }
+  directory.removals.erase(inode.name);
+  return &inode;
+}
+
+Result<Entry> Core::MakeObject(const OpContext& context, Ino parent, std::string_view name,
+                               mode_t mode, dev_t rdev, std::string_view target) {
+  QUAY_TRY(CheckWritable());
+  QUAY_TRY(CheckName(name));
+  while (true) {
+    QUAY_ASSIGN(const Found found, FindChild(context, parent, name));
+    if (found.ino != 0) return Error(Code::kAlreadyExists, "'" + std::string(name) + "' exists");
+    QUAY_TRY(EnsureAttributes(context, parent));
+    MutexLock lock(mutex_);
+    QUAY_ASSIGN(Inode * directory, FindDirectoryLocked(parent));
+    if (table_.Child(*directory, name) != nullptr) continue;  // made in between
+    Attributes attributes;
+    QUAY_TRY(PrepareNodeLocked(context, *directory, name, mode, &attributes));
+    attributes.rdev = rdev;
+    attributes.size = target.size();
+    QUAY_ASSIGN(Inode * inode, AddNodeLocked(*directory, name, attributes));
+    if (!target.empty()) {
+      inode->symlink_target = target;
+      StateBatch batch;
+      SaveLocked(*inode, &batch);
+      QUAY_TRY(CommitLocked(std::move(batch)));
+    }
+    NoteWorkLocked(*inode);
+    return EntryOfLocked(*inode, /*count_lookup=*/true);
+  }
 }
 
 Result<Entry> Core::MakeNode(const OpContext& context, Ino parent, std::string_view name,
@@ -119,154 +113,88 @@ Result<Entry> Core::MakeSymlink(const OpContext& context, Ino parent, std::strin
   return MakeObject(context, parent, name, S_IFLNK | 0777, 0, target);
 }
 
-Status Core::KeepDirectory(const OpContext& context, Ino directory) {
-  std::string key;
-  {
-    MutexLock lock(mutex_);
-    QUAY_ASSIGN(const Inode* inode, FindLocked(directory));
-    if (inode->published || directory == kRootIno) return {};
-    QUAY_ASSIGN(key, table_.KeyOf(*inode));
-  }
-  const auto head = store_.Head(key, context.call);
-  if (head.Is(Code::kNotFound)) return WriteMarker(context, directory);
-  if (!head.ok()) return head.error();
-  MutexLock lock(mutex_);
-  if (Inode* inode = table_.Find(directory); inode != nullptr) ApplyHeadLocked(*inode, *head);
-  return {};
+void Core::KeepDirectoryLocked(Inode& directory, StateBatch* batch) {
+  if (directory.published || directory.ino == kRootIno || !directory.linked()) return;
+  directory.attributes_dirty = true;
+  SaveLocked(directory, batch);
+  NoteWorkLocked(directory);
 }
 
-Status Core::KeepContents(const OpContext& context, Ino ino) {
-  std::string from;
-  std::string etag;
-  std::shared_ptr<FileData> data;
-  {
-    MutexLock lock(mutex_);
-    const Inode* inode = table_.Find(ino);
-    if (inode == nullptr || inode->opens == 0 || inode->data == nullptr || !inode->published)
-      return {};
-    const FileDataState state = inode->data->state();
-    if (state.dirty_bytes + state.cached_bytes >= state.size) return {};
-    from = inode->object_key;
-    etag = inode->version.etag;
-    data = inode->data;
-  }
-  const std::string to =
-      config_.prefix + std::string(kReservedSegment) + "/unlinked/" + HexEncode(RandomBytes(16));
-  QUAY_ASSIGN(const ObjectInfo copy, CopyObject(context, from, etag, data->state().base.size, to));
-  data->Rebase({to, copy.etag, data->state().base.size});
-  MutexLock lock(mutex_);
-  if (Inode* inode = table_.Find(ino); inode != nullptr) inode->orphan_key = to;
-  return {};
+void Core::PlanRemovalLocked(Inode& inode, StateBatch* batch) {
+  ForgetRowLocked(inode, batch);
+  if (inode.published)
+    batch->PutRemoval({inode.object_key, inode.version.etag, inode.version.size});
 }
 
-void Core::RemovedLocked(Inode& inode) {
+// REQUIRES: the batch of PlanRemovalLocked has been committed.
+void Core::RemoveLocked(Inode& inode) {
   Inode* directory = table_.Find(inode.parent);
-  if (directory != nullptr) {
-    if (directory->listings_under_way > 0) directory->removals[inode.name] = clock_.Steady();
-    TouchLocked(*directory, /*contents=*/true);
-  }
+  if (directory != nullptr && directory->listings_under_way > 0)
+    directory->removals[inode.name] = clock_.Steady();
   inode.attributes.ctime = clock_.Now();
-  inode.published = false;
-  if (inode.opens == 0) inode.data.reset();
+  if (inode.published) {
+    if (const auto source = sources_.find(inode.object_key);
+        source != sources_.end() && source->second == inode.ino) {
+      sources_.erase(source);
+    }
+    AddRemovalLocked(inode.object_key, inode.version.etag, inode.version.size,
+                     inode.opens > 0 && inode.is_regular() ? inode.ino : 0);
+  }
+  inode.published = inode.moved = inode.attributes_dirty = false;
+  const WorkItem* item = queue_.Find(inode.ino);
+  if (item != nullptr && !item->running) queue_.Drop(inode.ino);
+  if (inode.opens == 0 && inode.busy == 0) inode.data.reset();
   table_.Unlink(inode);
 }
 
-// REQUIRES: the gates of the tree (shared), the directory and the file.
-Status Core::RemoveObject(const OpContext& context, Ino ino) {
-  std::string key;
-  Ino parent = 0;
-  {
-    MutexLock lock(mutex_);
-    QUAY_ASSIGN(const Inode* inode, FindLocked(ino));
-    if (!inode->published) return {};
-    key = inode->object_key;
-    parent = inode->parent;
+Status Core::RequireEmpty(const OpContext& context, Ino ino) {
+  QUAY_TRY(KnowDirectory(context, ino));
+  MutexLock lock(mutex_);
+  QUAY_ASSIGN(const Inode* inode, FindDirectoryLocked(ino));
+  if (inode->children.empty()) return {};
+  return Error(Code::kNotEmpty, "the directory '" + inode->name + "' is not empty");
+}
+
+Status Core::RemoveName(const OpContext& context, Ino parent, std::string_view name,
+                        bool directory) {
+  QUAY_TRY(CheckWritable());
+  if (name.size() > kNameMax) return Error(Code::kNameTooLong, "a file name may have 255 bytes");
+  while (true) {
+    QUAY_ASSIGN(const Found found, FindChild(context, parent, name));
+    if (found.ino == 0) return Error(Code::kNotFound, "no '" + std::string(name) + "'");
+    QUAY_TRY(EnsureAttributes(context, found.ino));
+    QUAY_TRY(EnsureAttributes(context, parent));
+    if (directory && S_ISDIR(found.mode)) QUAY_TRY(RequireEmpty(context, found.ino));
+    {
+      MutexLock lock(mutex_);
+      QUAY_ASSIGN(Inode * from, FindDirectoryLocked(parent));
+      Inode* inode = table_.Child(*from, name);
+      if (inode == nullptr || inode->ino != found.ino) continue;  // changed in between
+      if (directory && !inode->is_directory())
+        return Error(Code::kNotDirectory, "'" + std::string(name) + "' is not a directory");
+      if (!directory && inode->is_directory())
+        return Error(Code::kIsDirectory, "'" + std::string(name) + "' is a directory");
+      if (!inode->children.empty())
+        return Error(Code::kNotEmpty, "the directory '" + inode->name + "' is not empty");
+      StateBatch batch;
+      PlanRemovalLocked(*inode, &batch);
+      KeepDirectoryLocked(*from, &batch);
+      TouchLocked(*from, /*contents=*/true);
+      SaveLocked(*from, &batch);
+      QUAY_TRY(CommitLocked(std::move(batch)));
+      RemoveLocked(*inode);
+    }
+    SettleErased();
+    return {};
   }
-  if (parent != 0) QUAY_TRY(KeepDirectory(context, parent));
-  QUAY_TRY(KeepContents(context, ino));
-  return store_.Delete(key, Condition::None(), context.call);
 }
 
 Status Core::Unlink(const OpContext& context, Ino parent, std::string_view name) {
-  QUAY_TRY(CheckWritable());
-  if (name.size() > kNameMax) return Error(Code::kNameTooLong, "a file name may have 255 bytes");
-  QUAY_TRY(MayWait(context));
-  SharedGateHold tree;
-  QUAY_TRY(tree.Take(tree_, SharedGateHold::Mode::kShared, context.may_block, context.call));
-  GateHold gate;
-  QUAY_TRY(gate.Take(directories_, {parent}, context.may_block, context.call));
-  QUAY_ASSIGN(const Found found, FindChild(context, parent, name));
-  if (found.ino == 0) return Error(Code::kNotFound, "no file '" + std::string(name) + "'");
-  if (S_ISDIR(found.mode))
-    return Error(Code::kIsDirectory, "'" + std::string(name) + "' is a directory");
-  {
-    GateHold file_gate;
-    QUAY_TRY(file_gate.Take(files_, {found.ino}, context.may_block, context.call));
-    QUAY_TRY(RemoveObject(context, found.ino));
-    MutexLock lock(mutex_);
-    if (Inode* inode = table_.Find(found.ino); inode != nullptr) RemovedLocked(*inode);
-  }
-  SettleErased();
-  return {};
-}
-
-Status Core::RequireEmpty(const OpContext& context, Ino ino) {
-  ListRequest request;
-  {
-    MutexLock lock(mutex_);
-    QUAY_ASSIGN(const Inode* inode, FindDirectoryLocked(ino));
-    if (!inode->children.empty()) {
-      for (const auto& [name, child] : inode->children) {
-        const Inode* found = table_.Find(child);
-        const bool certain = found->unpublished() || !found->published ||
-                             FreshLocked(found->checked_at) ||
-                             (inode->complete && FreshLocked(inode->listed_at));
-        if (certain)
-          return Error(Code::kNotEmpty, "the directory '" + inode->name + "' is not empty");
-      }
-    }
-    if (inode->complete && FreshLocked(inode->listed_at) && inode->children.empty()) return {};
-    QUAY_ASSIGN(request.prefix, table_.KeyOf(*inode));
-  }
-  request.max_keys = 2;
-  const auto page = store_.List(request, context.call);
-  if (!page.ok()) return page.error();
-  for (const ObjectInfo& object : page->objects) {
-    if (object.key != request.prefix) {
-      return Error(Code::kNotEmpty, "the directory '" + request.prefix + "' is not empty");
-    }
-  }
-  return {};
+  return RemoveName(context, parent, name, /*directory=*/false);
 }
 
 Status Core::RemoveDirectory(const OpContext& context, Ino parent, std::string_view name) {
-  QUAY_TRY(CheckWritable());
-  if (name.size() > kNameMax) return Error(Code::kNameTooLong, "a file name may have 255 bytes");
-  QUAY_TRY(MayWait(context));
-  SharedGateHold tree;
-  QUAY_TRY(tree.Take(tree_, SharedGateHold::Mode::kShared, context.may_block, context.call));
-  QUAY_ASSIGN(const Found found, FindChild(context, parent, name));
-  if (found.ino == 0) return Error(Code::kNotFound, "no directory '" + std::string(name) + "'");
-  if (!S_ISDIR(found.mode))
-    return Error(Code::kNotDirectory, "'" + std::string(name) + "' is not a directory");
-  {
-    GateHold gate;
-    QUAY_TRY(gate.Take(directories_, {parent, found.ino}, context.may_block, context.call));
-    QUAY_TRY(RequireEmpty(context, found.ino));
-    std::string key;
-    {
-      MutexLock lock(mutex_);
-      QUAY_ASSIGN(const Inode* inode, FindDirectoryLocked(found.ino));
-      QUAY_ASSIGN(key, table_.KeyOf(*inode));
-      key = MarkerKeyLocked(*inode, key);
-    }
-    QUAY_TRY(KeepDirectory(context, parent));
-    QUAY_TRY(store_.Delete(key, Condition::None(), context.call));
-    MutexLock lock(mutex_);
-    if (Inode* inode = table_.Find(found.ino); inode != nullptr) RemovedLocked(*inode);
-  }
-  SettleErased();
-  return {};
+  return RemoveName(context, parent, name, /*directory=*/true);
 }
 
 }  // namespace quayfs

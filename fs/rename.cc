@@ -1,32 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include <algorithm>
-#include <unordered_map>
 
-#include "base/log.h"
 #include "fs/core.h"
 #include "fs/key_names.h"
 
 namespace quayfs {
 namespace {
 
-constexpr size_t kCopiesInFlight = 32;
-constexpr uint64_t kCopyPartBytes = 1ull << 30;
+/// A name that nobody can ask for.
+std::string AsideName(const Inode& inode) { return "/" + std::to_string(inode.ino); }
 
 }  // namespace
 
+// A rename is a change of the table; the bucket follows object by object. For a directory that
+// means that everything below it must be in the table first.
 Status Core::Rename(const OpContext& context, Ino parent, std::string_view name, Ino new_parent,
                     std::string_view new_name, RenameFlags flags) {
   QUAY_TRY(CheckWritable());
   if (flags.exchange) return Error(Code::kInvalidArgument, "exchanging two names is not supported");
   QUAY_TRY(CheckName(new_name));
-  QUAY_TRY(MayWait(context));
-  QUAY_ASSIGN(const RenamePlan plan,
-              PlanRename(context, parent, name, new_parent, new_name, flags));
-  if (plan.source == plan.target) return {};
-  const Status status = plan.directory ? RenameDirectory(context, plan) : RenameFile(context, plan);
-  SettleErased();
-  return status;
+  while (true) {
+    QUAY_ASSIGN(const RenamePlan plan,
+                PlanRename(context, parent, name, new_parent, new_name, flags));
+    if (plan.source == plan.target) return {};
+    if (plan.directory) {
+      if (plan.target != 0) QUAY_TRY(RequireEmpty(context, plan.target));
+      QUAY_TRY(KnowTree(context, plan.source));
+    }
+    {
+      MutexLock lock(mutex_);
+      if (!StillSoLocked(plan)) continue;
+      QUAY_TRY(CarryOutRenameLocked(plan));
+    }
+    SettleErased();
+    return {};
+  }
 }
 
 // rename(2)'s rules about what may replace what.
@@ -36,10 +45,18 @@ Result<Core::RenamePlan> Core::PlanRename(const OpContext& context, Ino parent,
   QUAY_ASSIGN(const Found source, FindChild(context, parent, name));
   if (source.ino == 0) return Error(Code::kNotFound, "no '" + std::string(name) + "'");
   QUAY_TRY(EnsureAttributes(context, source.ino));
+  QUAY_TRY(EnsureAttributes(context, parent));
   QUAY_ASSIGN(const Found target, FindChild(context, new_parent, new_name));
+  QUAY_TRY(EnsureAttributes(context, new_parent));
+  if (target.ino != 0) QUAY_TRY(EnsureAttributes(context, target.ino));
   const bool directory = S_ISDIR(source.mode);
   if (new_parent == kRootIno && new_name == kReservedSegment) {
     return Error(Code::kNotPermitted, "'.quayfs' is reserved for the file system's own objects");
+  }
+  MutexLock lock(mutex_);
+  QUAY_ASSIGN(const Inode* into, FindDirectoryLocked(new_parent));
+  if (directory && table_.IsBelow(*into, source.ino)) {
+    return Error(Code::kInvalidArgument, "a directory cannot be moved into itself");
   }
   if (target.ino != 0 && target.ino != source.ino) {
     if (flags.no_replace)
@@ -53,274 +70,137 @@ Result<Core::RenamePlan> Core::PlanRename(const OpContext& context, Ino parent,
                    "a file cannot replace the directory '" + std::string(new_name) + "'");
     }
   }
-  MutexLock lock(mutex_);
-  QUAY_ASSIGN(const Inode* into, FindDirectoryLocked(new_parent));
-  if (directory && table_.IsBelow(*into, source.ino)) {
-    return Error(Code::kInvalidArgument, "a directory cannot be moved into itself");
-  }
-  return RenamePlan{source.ino, target.ino, directory, parent, new_parent, std::string(new_name)};
+  return RenamePlan{source.ino, target.ino,           directory, parent, std::string(name),
+                    new_parent, std::string(new_name)};
 }
 
-Result<std::string> Core::NewKeyLocked(const RenamePlan& plan) {
-  QUAY_ASSIGN(const Inode* directory, FindDirectoryLocked(plan.new_parent));
-  QUAY_ASSIGN(std::string key, table_.KeyOf(*directory));
+bool Core::KnownLocked(const Inode& directory) const {
+  return directory.complete && FreshLocked(directory.listed_at);
+}
+
+// All entries of one directory.
+Status Core::KnowDirectory(const OpContext& context, Ino directory) {
+  {
+    MutexLock lock(mutex_);
+    QUAY_ASSIGN(const Inode* inode, FindDirectoryLocked(directory));
+    if (KnownLocked(*inode)) return {};
+    QUAY_TRY(MayWait(context));
+  }
+  QUAY_ASSIGN(OpenDirectory * handle, OpenDir(context, directory));
+  const Status read = ReadDir(context, *handle, 0, /*plus=*/false,
+                              [](const DirectoryEntry&, uint64_t) { return true; });
+  ReleaseDir(handle);
+  return read;
+}
+
+Status Core::KnowTree(const OpContext& context, Ino directory) {
+  while (true) {
+    std::vector<Ino> unknown;
+    {
+      MutexLock lock(mutex_);
+      QUAY_ASSIGN(Inode * top, FindDirectoryLocked(directory));
+      for (const Inode* inode : table_.Subtree(*top)) {
+        if (inode->is_directory() && !KnownLocked(*inode)) unknown.push_back(inode->ino);
+      }
+    }
+    if (unknown.empty()) return {};
+    QUAY_TRY(MayWait(context));
+    for (const Ino ino : unknown) {
+      const Status known = KnowDirectory(context, ino);
+      if (!known.ok() && !known.Is(Code::kNotFound) && !known.Is(Code::kChanged)) return known;
+    }
+    // With little trust in what was seen a moment ago there would be no end.
+    if (config_.consistency < std::chrono::seconds(1)) return {};
+  }
+}
+
+bool Core::StillSoLocked(const RenamePlan& plan) {
+  const Inode* from = table_.Find(plan.parent);
+  const Inode* into = table_.Find(plan.new_parent);
+  if (from == nullptr || into == nullptr || !from->linked() || !into->linked()) return false;
+  const Inode* source = table_.Child(*from, plan.name);
+  const Inode* target = table_.Child(*into, plan.new_name);
+  if (source == nullptr || source->ino != plan.source) return false;
+  if ((target == nullptr ? 0 : target->ino) != plan.target) return false;
+  return !plan.directory || !table_.IsBelow(*into, plan.source);
+}
+
+// No key may get longer than the store takes, at any depth.
+Status Core::CheckNewKeysLocked(const RenamePlan& plan) {
+  QUAY_ASSIGN(const Inode* into, FindDirectoryLocked(plan.new_parent));
+  QUAY_ASSIGN(std::string key, table_.KeyOf(*into));
   const auto segment = SegmentOf(plan.new_name);
   if (!segment) return Error(Code::kInvalidArgument, "the name stands for no object key");
   key += segment->text;
   if (plan.directory) key += '/';
-  if (key.size() > static_cast<size_t>(store_.capabilities().key_size_max)) {
-    return Error(Code::kNameTooLong,
-                 "the object key would have " + std::to_string(key.size()) + " bytes");
+  Inode& source = *table_.Find(plan.source);
+  QUAY_ASSIGN(const std::string old_key, table_.KeyOf(source));
+  size_t deepest = 0;
+  for (const Inode* inode : table_.Subtree(source)) {
+    QUAY_ASSIGN(const std::string below, table_.KeyOf(*inode));
+    deepest = std::max(deepest, below.size() - old_key.size());
   }
-  return key;
-}
-
-// The bucket is as it should be; now the names.
-void Core::FinishRenameLocked(const RenamePlan& plan) {
-  Inode* source = table_.Find(plan.source);
-  Inode* into = table_.Find(plan.new_parent);
-  Inode* from = table_.Find(plan.parent);
-  if (source == nullptr || into == nullptr) return;
-  if (from != nullptr && from->listings_under_way > 0)
-    from->removals[source->name] = clock_.Steady();
-  if (Inode* target = table_.Child(*into, plan.new_name); target != nullptr && target != source) {
-    RemovedLocked(*target);
-  }
-  table_.Move(*source, *into, plan.new_name);
-  into->removals.erase(plan.new_name);
-  TouchLocked(*source, /*contents=*/false);
-  TouchLocked(*into, /*contents=*/true);
-  if (from != nullptr) TouchLocked(*from, /*contents=*/true);
-  source->checked_at = source->changed_at;
-  QUAY_DCHECK(table_.InvariantsHold());
-}
-
-Status Core::RenameFile(const OpContext& context, const RenamePlan& plan) {
-  SharedGateHold tree;
-  QUAY_TRY(tree.Take(tree_, SharedGateHold::Mode::kShared, context.may_block, context.call));
-  GateHold names;
-  QUAY_TRY(
-      names.Take(directories_, {plan.parent, plan.new_parent}, context.may_block, context.call));
-  GateHold objects;
-  std::vector<uint64_t> files = {plan.source};
-  if (plan.target != 0) files.push_back(plan.target);
-  QUAY_TRY(objects.Take(files_, std::move(files), context.may_block, context.call));
-
-  std::string to;
-  std::string from;
-  std::string target_etag;
-  bool published = false;
-  bool contents = false;
-  bool target_published = false;
-  {
-    MutexLock lock(mutex_);
-    QUAY_ASSIGN(const Inode* source, FindLocked(plan.source));
-    if (!source->linked()) return Error(Code::kNotFound, "the file has been removed");
-    QUAY_ASSIGN(to, NewKeyLocked(plan));
-    from = source->object_key;
-    published = source->published;
-    contents = source->unpublished();
-    if (const Inode* target = table_.Find(plan.target); target != nullptr && target->published) {
-      target_published = true;
-      target_etag = target->version.etag;
-    }
-  }
-  if (target_published) QUAY_TRY(KeepContents(context, plan.target));
-  if (contents && (published || target_published)) {
-    const Elsewhere elsewhere{to, target_etag};
-    QUAY_TRY(PublishGated(context, plan.source, &elsewhere));
-    if (published) {
-      QUAY_TRY(KeepDirectory(context, plan.parent));
-      QUAY_TRY(store_.Delete(from, Condition::None(), context.call));
-    }
-  } else if (!contents) {
-    QUAY_TRY(KeepDirectory(context, plan.parent));
-    QUAY_TRY(RenameObject(context, plan.source, from, to));
-  }
-  // What is left is a file that the bucket has never seen: it will be published under its new name.
-  MutexLock lock(mutex_);
-  FinishRenameLocked(plan);
-  return {};
-}
-
-Status Core::RenameObject(const OpContext& context, Ino ino, const std::string& from,
-                          const std::string& to) {
-  std::string etag;
-  uint64_t size = 0;
-  {
-    MutexLock lock(mutex_);
-    QUAY_ASSIGN(const Inode* inode, FindLocked(ino));
-    etag = inode->version.etag;
-    size = inode->version.size;
-  }
-  const bool move = store_.capabilities().move;
-  const auto made =
-      move ? store_.Move(from, to, context.call) : CopyObject(context, from, etag, size, to);
-  if (!made.ok()) return made.error();
-  if (!move) {
-    const Status removed = store_.Delete(from, Condition::None(), context.call);
-    if (!removed.ok()) {
-      // Both names are in the bucket now; the next listing tells.
-      MutexLock lock(mutex_);
-      if (Inode* inode = table_.Find(ino); inode != nullptr) {
-        if (Inode* parent = table_.Find(inode->parent); parent != nullptr) parent->complete = false;
-      }
-      return removed;
-    }
-  }
-  MutexLock lock(mutex_);
-  Inode* inode = table_.Find(ino);
-  if (inode == nullptr) return {};
-  inode->object_key = to;
-  inode->version = {made->etag, size, 0};
-  if (inode->data != nullptr) inode->data->Rebase({to, made->etag, size});
-  return {};
-}
-
-Result<ObjectInfo> Core::CopyObject(const OpContext& context, const std::string& from,
-                                    const std::string& etag, uint64_t size, const std::string& to) {
-  const Capabilities can = store_.capabilities();
-  if (!can.copy) return Error(Code::kNotSupported, "the object store cannot copy on its side");
-  if (size <= can.copy_size_max) {
-    return store_.Copy(from, etag, to, std::nullopt, Condition::None(), context.call);
-  }
-  if (!can.part_copy)
-    return Error(Code::kTooLarge, "the object store cannot copy objects of this size");
-  QUAY_ASSIGN(const ObjectHead head, store_.Head(from, context.call));
-  QUAY_ASSIGN(const std::string upload, store_.CreateUpload(to, head.properties, context.call));
-  const uint64_t part = std::max(kCopyPartBytes, size / static_cast<uint64_t>(can.parts_max) + 1);
-  std::vector<PartInfo> parts((size + part - 1) / part);
-  const Status copied =
-      ParallelFor(background_, parts.size(), kCopiesInFlight, [&](size_t i) -> Status {
-        const ByteRange range{i * part, std::min(size, (i + 1) * part)};
-        QUAY_ASSIGN(parts[i], store_.CopyPart(to, upload, static_cast<int>(i) + 1, from, etag,
-                                              range, context.call));
-        return {};
-      });
-  if (copied.ok()) {
-    const auto done = store_.CompleteUpload(to, upload, parts, Condition::None(), context.call);
-    if (done.ok()) return done;
-    Ignore(store_.AbortUpload(to, upload, {}));  // the failure to report is the one before
-    return done.error();
-  }
-  Ignore(store_.AbortUpload(to, upload, {}));  // likewise
-  return copied.error();
-}
-
-// Copies every object below a prefix; on failure the copies made so far are removed again.
-Result<std::vector<Core::CopiedObject>> Core::CopyTree(const OpContext& context,
-                                                       const std::string& from,
-                                                       const std::string& to) {
-  std::vector<CopiedObject> objects;
-  std::vector<std::string> etags;
-  ListRequest request;
-  request.prefix = from;
-  do {
-    QUAY_ASSIGN(const ListPage page, store_.List(request, context.call));
-    for (const ObjectInfo& object : page.objects) {
-      objects.push_back({object.key, to + object.key.substr(from.size()), "", object.size});
-      etags.push_back(object.etag);
-    }
-    request.token = page.next_token;
-  } while (!request.token.empty());
-
   const auto limit = static_cast<size_t>(store_.capabilities().key_size_max);
-  for (const CopiedObject& object : objects) {
-    if (object.to.size() > limit) {
-      return Error(Code::kNameTooLong, "the object '" + object.from + "' would get a key of " +
-                                           std::to_string(object.to.size()) + " bytes");
-    }
-  }
-  const Status copied =
-      ParallelFor(background_, objects.size(), kCopiesInFlight, [&](size_t i) -> Status {
-        CopiedObject& object = objects[i];
-        QUAY_ASSIGN(const ObjectInfo made,
-                    CopyObject(context, object.from, etags[i], object.size, object.to));
-        object.etag = made.etag;
-        return {};
-      });
-  if (copied.ok()) return objects;
-  std::vector<std::string> made;
-  for (const CopiedObject& object : objects) {
-    if (!object.etag.empty()) made.push_back(object.to);
-  }
-  OpContext cleanup;  // also when the caller has been cancelled
-  cleanup.call.deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-  Ignore(DeleteAll(cleanup, made));  // the failure to report is the copy's
-  return copied.error();
+  if (key.size() + deepest <= limit) return {};
+  return Error(Code::kNameTooLong, "an object key may have " + std::to_string(limit) +
+                                       " bytes, this name would need " +
+                                       std::to_string(key.size() + deepest));
 }
 
-Status Core::DeleteAll(const OpContext& context, const std::vector<std::string>& keys) {
-  if (keys.empty()) return {};
-  QUAY_ASSIGN(const std::vector<DeleteOutcome> outcomes, store_.DeleteMany(keys, context.call));
-  for (const DeleteOutcome& outcome : outcomes) {
-    if (!outcome.status.ok()) return outcome.status.error();
+// REQUIRES: the plan is still so.
+Status Core::CarryOutRenameLocked(const RenamePlan& plan) {
+  QUAY_TRY(CheckNewKeysLocked(plan));
+  Inode& source = *table_.Find(plan.source);
+  Inode& into = *table_.Find(plan.new_parent);
+  Inode& from = *table_.Find(plan.parent);
+  Inode* target = table_.Find(plan.target);
+  if (target != nullptr && !target->children.empty())
+    return Error(Code::kNotEmpty, "the directory '" + target->name + "' is not empty");
+
+  const Attributes before[] = {source.attributes, from.attributes, into.attributes};
+  const bool marker_before = source.attributes_dirty;
+  StateBatch batch;
+  if (target != nullptr) {
+    PlanRemovalLocked(*target, &batch);
+    table_.Move(*target, into, AsideName(*target));  // until it is certain that it goes
   }
+  const std::string old_name = source.name;
+  table_.Move(source, into, plan.new_name);
+  TouchLocked(source, /*contents=*/false);
+  TouchLocked(from, /*contents=*/true);
+  TouchLocked(into, /*contents=*/true);
+  KeepDirectoryLocked(from, &batch);
+  SaveLocked(from, &batch);
+  SaveLocked(into, &batch);
+  // Implicit directories exist by what is in them; under the new name nothing is there yet.
+  if (source.is_directory() && !source.published) source.attributes_dirty = true;
+  // All in one batch: after a kill either nothing or everything below has moved.
+  const std::vector<Inode*> tree = table_.Subtree(source);
+  for (Inode* inode : tree) {
+    SetMovedLocked(*inode);
+    if (inode == &source || inode->stored || inode->moved) SaveLocked(*inode, &batch);
+  }
+  const Status committed = CommitLocked(std::move(batch));
+  if (!committed.ok()) {
+    table_.Move(source, from, old_name);
+    if (target != nullptr) table_.Move(*target, into, plan.new_name);
+    for (Inode* inode : tree) SetMovedLocked(*inode);
+    source.attributes = before[0];
+    from.attributes = before[1];
+    into.attributes = before[2];
+    source.attributes_dirty = marker_before;
+    return committed;
+  }
+  if (target != nullptr) RemoveLocked(*target);
+  if (from.listings_under_way > 0) from.removals[old_name] = clock_.Steady();
+  into.removals.erase(plan.new_name);
+  const SteadyTime now = clock_.Steady();
+  for (Inode* inode : tree) {
+    inode->changed_at = inode->checked_at = now;
+    NoteWorkLocked(*inode);
+  }
+  QUAY_DCHECK(table_.InvariantsHold());
   return {};
-}
-
-void Core::RebaseTreeLocked(Inode& directory, const std::string& from, const std::string& to,
-                            const std::vector<CopiedObject>& copied) {
-  std::unordered_map<std::string_view, const CopiedObject*> by_source;
-  for (const CopiedObject& object : copied) by_source.emplace(object.from, &object);
-  for (Inode* inode : table_.Subtree(directory)) {
-    if (!inode->published || !inode->object_key.starts_with(from)) continue;
-    const auto it = by_source.find(inode->object_key);
-    inode->object_key = to + inode->object_key.substr(from.size());
-    if (it == by_source.end()) continue;
-    inode->version.etag = it->second->etag;
-    inode->version.modified_seconds = 0;
-    inode->changed_at = clock_.Steady();
-    if (inode->data != nullptr)
-      inode->data->Rebase({inode->object_key, inode->version.etag, inode->version.size});
-  }
-}
-
-// Nobody else is at work in the tree meanwhile. The copies are all there before the first original
-// goes, so whoever looks sees the old tree or the new one.
-Status Core::RenameDirectory(const OpContext& context, const RenamePlan& plan) {
-  if (plan.target != 0) QUAY_TRY(RequireEmpty(context, plan.target));
-  QUAY_TRY(KeepDirectory(context, plan.parent));
-  SharedGateHold tree;
-  QUAY_TRY(tree.Take(tree_, SharedGateHold::Mode::kExclusive, context.may_block, context.call));
-  std::string from;
-  std::string to;
-  bool marker = false;
-  ObjectProperties properties;
-  {
-    MutexLock lock(mutex_);
-    QUAY_ASSIGN(const Inode* source, FindDirectoryLocked(plan.source));
-    QUAY_ASSIGN(from, table_.KeyOf(*source));
-    QUAY_ASSIGN(to, NewKeyLocked(plan));
-    marker = source->published && source->object_key == from;
-    properties = PropertiesLocked(*source);
-  }
-  QUAY_ASSIGN(std::vector<CopiedObject> copied, CopyTree(context, from, to));
-  if (!marker) {
-    const auto written =
-        store_.Put(to, MemorySource(""), properties, Condition::None(), context.call);
-    if (!written.ok()) return written.error();
-    copied.push_back({from, to, written->etag, 0});
-  }
-  {
-    MutexLock lock(mutex_);
-    Inode* source = table_.Find(plan.source);
-    if (source != nullptr) {
-      RebaseTreeLocked(*source, from, to, copied);
-      source->published = true;
-      source->object_key = to;
-    }
-    FinishRenameLocked(plan);
-  }
-  std::vector<std::string> originals;
-  originals.reserve(copied.size());
-  for (const CopiedObject& object : copied) originals.push_back(object.from);
-  const Status removed = DeleteAll(context, originals);
-  if (removed.ok()) return {};
-  // The new tree is whole; what could not be removed of the old one shows up with the next listing.
-  MutexLock lock(mutex_);
-  if (Inode* parent = table_.Find(plan.parent); parent != nullptr) parent->complete = false;
-  return removed;
 }
 
 }  // namespace quayfs

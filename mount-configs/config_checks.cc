@@ -175,19 +175,6 @@ void CheckCacheDirectory(Loading& loading) {
   }
 }
 
-/// What can be asked for but is not done must be said.
-void WarnOfDurability(Loading& loading) {
-  const MountConfig& config = loading.config;
-  if (config.fsync == MountConfig::Fsync::kLocal) {
-    loading.AddWarning(loading.OriginOf("durability", "fsync"),
-                       "this version uploads at every fsync, whatever 'durability.fsync' says");
-  }
-  if (config.close == MountConfig::Close::kLocal) {
-    loading.AddWarning(loading.OriginOf("durability", "close"),
-                       "this version uploads at every close, whatever 'durability.close' says");
-  }
-}
-
 /// True if the value in effect keeps to a limit that only this provider has.
 bool KeepsLimit(const Option& option, std::string_view limit_text, bool is_minimum,
                 const MountConfig& config) {
@@ -270,7 +257,6 @@ void CheckConfig(Loading& loading) {
   CheckRetries(loading);
   CheckNetwork(loading);
   CheckCacheDirectory(loading);
-  WarnOfDurability(loading);
   CheckExtendedParameters(loading.config, loading.extended);
   const Origin extended = loading.IsGiven("extended", "Cert_thumbprint")
                               ? loading.OriginOf("extended", "Cert_thumbprint")

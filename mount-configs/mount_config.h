@@ -77,7 +77,7 @@ struct MountConfig {
   std::optional<int64_t> connection_retries;
 
   Fsync fsync = Fsync::kRemote;
-  Close close = Close::kRemote;
+  Close close = Close::kLocal;
   Conflict conflict = Conflict::kKeepBoth;
   Metadata metadata = Metadata::kPosix;
   Consistency consistency;

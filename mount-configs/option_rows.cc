@@ -415,18 +415,17 @@ std::vector<Option> LocalRows() {
        .type = OptionType::kChoice,
        .default_text = "remote",
        .help =
-           "fsync returns when the file is in the bucket, or when it is on the local disk. This "
-           "version always acts as with remote",
+           "fsync returns when the file, and every earlier change to its path, is in the bucket, or "
+           "when it is safe on the local disk",
        .example = "local",
        .choices = {"remote", "local"},
        .binding = QUAY_CHOICE(fsync)},
       {.section = kDurability,
        .key = "close",
        .type = OptionType::kChoice,
-       .default_text = "remote",
+       .default_text = "local",
        .help =
-           "close uploads and reports the error, or returns at once while the upload follows. This "
-           "version always uploads",
+           "close returns at once while the upload follows, or it uploads and reports the error",
        .example = "remote",
        .choices = {"local", "remote"},
        .binding = QUAY_CHOICE(close)},

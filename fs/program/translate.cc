@@ -5,9 +5,16 @@
 namespace quayfs::program {
 namespace {
 
+/// What a cache directory belongs to. Neither credentials nor region: those may be corrected.
+std::string Identity(const MountConfig& config) {
+  return config.store.provider + " " + config.store.endpoint + " " + config.store.bucket + " " +
+         config.prefix;
+}
+
 CacheConfig TranslateCache(const MountConfig& config) {
   CacheConfig cache;
   cache.directory = config.cache.directory;
+  cache.identity = Identity(config);
   cache.size_limit = config.cache.size;
   cache.put_size_max = config.transfer.upload_cutoff;
   cache.part_size = config.transfer.chunk_size;
@@ -61,6 +68,10 @@ FileSystemConfig TranslateFileSystem(const MountConfig& config, const MountPlace
   fs.trust_special_bits = config.mount.trust_special;
   fs.capacity_bytes = config.mount.capacity;
   fs.host_name = place.host_name;
+  using Durability = FileSystemConfig::Durability;
+  fs.fsync = config.fsync == MountConfig::Fsync::kLocal ? Durability::kLocal : Durability::kRemote;
+  fs.close = config.close == MountConfig::Close::kLocal ? Durability::kLocal : Durability::kRemote;
+  fs.work_in_flight = static_cast<size_t>(config.transfer.max_in_flight);
   return fs;
 }
 

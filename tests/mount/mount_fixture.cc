@@ -193,7 +193,14 @@ ObjectStore& MountEnvironment::store() {
   return *store_;
 }
 
+void MountEnvironment::Sync() {
+  if (!IsMounted(mount_point_)) return;
+  const ProgramResult synced = RunQuayfs({"sync", mount_point_});
+  EXPECT_EQ(synced.status, 0) << synced.err;
+}
+
 std::optional<std::string> MountEnvironment::ObjectBody(const std::string& name) {
+  Sync();
   StringSink sink;
   GetRequest request;
   request.key = prefix_ + name;
@@ -220,6 +227,7 @@ void MountEnvironment::PutObjects(const std::vector<std::string>& names) {
 }
 
 std::vector<std::string> MountEnvironment::ObjectNames() {
+  Sync();
   std::vector<std::string> names;
   ListRequest request;
   request.prefix = prefix_;

@@ -57,6 +57,9 @@ class MountEnvironment {
   testserver::Server* server() { return server_.get(); }
 
   // The bucket, past the mount. Names are relative to the mount's prefix.
+  /// What has been done in the mount is in the bucket afterwards. Nothing if it is not mounted.
+  void Sync();
+  /// After Sync().
   std::optional<std::string> ObjectBody(const std::string& name);
   void PutObject(const std::string& name, const std::string& body);
   void PutObjects(const std::vector<std::string>& names);  // empty ones

@@ -29,6 +29,7 @@ class ProbeMountTest : public ::testing::Test {
   bool PutsAreConditional(const std::string& name) {
     env().server()->ResetLog();
     WriteFile(env().Path(name), "x");
+    env().Sync();
     const auto log = env().server()->Log();
     const auto put = std::find_if(log.begin(), log.end(), [&](const auto& record) {
       return record.operation == "PutObject" && record.key == env().prefix() + name;

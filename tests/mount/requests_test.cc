@@ -41,8 +41,10 @@ class RequestsTest : public ::testing::Test {
 TEST_F(RequestsTest, CreateWriteCloseIsOnePut) {
   ASSERT_NO_FATAL_FAILURE(environment_->Mount());
   ASSERT_EQ(::mkdir(Path("d").c_str(), 0755), 0);
+  environment_->Sync();
   server().ResetLog();
   for (int i = 0; i < 10; ++i) WriteFile(Path("d/f" + std::to_string(i)), "contents");
+  environment_->Sync();
   EXPECT_EQ(server().Count("PutObject"), 10U) << Shown();
   EXPECT_EQ(Total(), 10U) << Shown();
 }
@@ -51,10 +53,13 @@ TEST_F(RequestsTest, AModeThatIsAlreadyThereCostsNothing) {
   ASSERT_NO_FATAL_FAILURE(environment_->Mount());
   WriteFile(Path("f"), "x");
   ASSERT_EQ(::chmod(Path("f").c_str(), 0640), 0);
+  environment_->Sync();
   server().ResetLog();
   ASSERT_EQ(::chmod(Path("f").c_str(), 0640), 0);
+  environment_->Sync();
   EXPECT_EQ(Total(), 0U) << Shown();
   ASSERT_EQ(::chmod(Path("f").c_str(), 0600), 0);
+  environment_->Sync();
   EXPECT_EQ(server().Count("PutObject") + server().Count("CopyObject"), 1U) << Shown();
 }
 
@@ -92,6 +97,7 @@ TEST_F(RequestsTest, AnIdleMountSendsNothing) {
 TEST_F(RequestsTest, APatchOfALargeFileSendsLittle) {
   ASSERT_NO_FATAL_FAILURE(environment_->Mount());
   WriteFile(Path("large"), Pattern(64 << 20, 3));
+  environment_->Sync();
   server().ResetLog();
   const UniqueFd file(::open(Path("large").c_str(), O_WRONLY | O_CLOEXEC));
   ASSERT_EQ(::pwrite(file.get(), "patch", 5, 33 << 20), 5);

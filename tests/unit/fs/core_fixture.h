@@ -43,7 +43,17 @@ class CoreTest : public ::testing::Test {
     std::filesystem::remove_all(folder_, ignored);
   }
 
+  /// Everything is in the bucket afterwards, or refused to go there.
+  void Sync() {
+    if (fs_ != nullptr) Ignore(fs_->SyncAll(ctx_));  // tests of failures look at pending()
+  }
+
   void Mount() {
+    Sync();
+    Remount();
+  }
+  /// Without waiting for the bucket.
+  void Remount() {
     fs_.reset();
     background_.reset();
     cache_.reset();
@@ -111,7 +121,8 @@ class CoreTest : public ::testing::Test {
   Status WriteFile(const std::string& path, std::string_view text) {
     QUAY_ASSIGN(OpenFile * file, Open(path, O_CREAT | O_WRONLY | O_TRUNC));
     QUAY_TRY(WriteAt(file, 0, text));
-    return Close(file);
+    QUAY_TRY(Close(file));
+    return fs_->SyncAll(ctx_);
   }
   Result<std::string> ReadFile(const std::string& path) {
     QUAY_ASSIGN(OpenFile * file, Open(path, O_RDONLY));
@@ -169,11 +180,13 @@ class CoreTest : public ::testing::Test {
     ASSERT_TRUE(put.ok()) << put.error().ToString();
   }
   std::string GetObject(const std::string& key) {
+    Sync();
     StringSink sink;
     const auto got = local_->Get({key, std::nullopt, ""}, sink, {});
     return got.ok() ? sink.text() : "<" + got.error().ToString() + ">";
   }
   std::vector<std::string> Keys() {
+    Sync();
     std::vector<std::string> keys;
     ListRequest request;
     do {

@@ -249,11 +249,17 @@ TEST(Load, RelativePathsBelongToTheDirectoryOfTheFile) {
   EXPECT_EQ(loaded->store.ca_file, "/etc/ca.pem");
 }
 
-TEST(Load, WhatIsNotDoneYetIsSaid) {
+TEST(Load, DurabilityIsRemoteForFsyncAndLocalForCloseUnlessSaidOtherwise) {
+  const Result<MountConfig> defaults = Parse("bucket = \"b\"\n");
+  ASSERT_TRUE(defaults.ok());
+  EXPECT_EQ(defaults->fsync, MountConfig::Fsync::kRemote);
+  EXPECT_EQ(defaults->close, MountConfig::Close::kLocal);
   const Result<MountConfig> loaded =
-      Parse("bucket = \"b\"\n[durability]\nfsync = \"local\"\nclose = \"local\"\n");
+      Parse("bucket = \"b\"\n[durability]\nfsync = \"local\"\nclose = \"remote\"\n");
   ASSERT_TRUE(loaded.ok());
-  EXPECT_THAT(loaded->warnings, ElementsAre(HasSubstr("n.toml:3:1:"), HasSubstr("n.toml:4:1:")));
+  EXPECT_THAT(loaded->warnings, IsEmpty());
+  EXPECT_EQ(loaded->fsync, MountConfig::Fsync::kLocal);
+  EXPECT_EQ(loaded->close, MountConfig::Close::kRemote);
 }
 
 TEST(MountOptions, AreSplitAsFstabWritesThem) {

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "base/log.h"
+#include "fs/core.h"
+
+namespace quayfs {
+namespace {
+
+// InodeRow::flags.
+constexpr uint32_t kPublished = 1;
+constexpr uint32_t kAttributesKnown = 2;
+constexpr uint32_t kAttributesDirty = 4;
+constexpr uint32_t kMoved = 8;
+constexpr uint32_t kMadeHere = 16;
+
+// Inode numbers are set aside in blocks, so that most new inodes cost no row for it.
+constexpr Ino kInoBlock = 4096;
+constexpr const char* kNextIno = "next_ino";
+constexpr const char* kAttributeRules = "attribute_rules";
+
+/// What the configuration has to do with the attributes that objects seem to have.
+int64_t AttributeRules(const FileSystemConfig& config) {
+  int64_t rules = config.trust_special_bits ? 1 : 0;
+  for (const int64_t part :
+       {static_cast<int64_t>(config.metadata), static_cast<int64_t>(config.default_uid),
+        static_cast<int64_t>(config.default_gid), static_cast<int64_t>(config.default_file_mode),
+        static_cast<int64_t>(config.default_directory_mode)}) {
+    rules = (rules * 31 + part) & 0x7fffffff;
+  }
+  return rules;
+}
+
+int64_t Nanoseconds(WallTime time) { return time.time_since_epoch().count(); }
+WallTime Time(int64_t nanoseconds) { return WallTime(std::chrono::nanoseconds(nanoseconds)); }
+
+}  // namespace
+
+InodeRow Core::RowLocked(const Inode& inode) const {
+  InodeRow row;
+  row.ino = inode.ino;
+  row.parent = inode.parent;
+  row.name = inode.name;
+  row.mode = inode.attributes.mode;
+  row.uid = inode.attributes.uid;
+  row.gid = inode.attributes.gid;
+  row.rdev = inode.attributes.rdev;
+  row.size =
+      inode.data != nullptr && inode.is_regular() ? inode.data->size() : inode.attributes.size;
+  row.atime = Nanoseconds(inode.attributes.atime);
+  row.mtime = Nanoseconds(inode.attributes.mtime);
+  row.ctime = Nanoseconds(inode.attributes.ctime);
+  row.symlink_target = inode.symlink_target;
+  row.flags = (inode.published ? kPublished : 0) | (inode.attributes_known ? kAttributesKnown : 0) |
+              (inode.attributes_dirty ? kAttributesDirty : 0) | (inode.moved ? kMoved : 0) |
+              (inode.made_here ? kMadeHere : 0);
+  if (inode.data != nullptr) row.generation = inode.data->state().generation;
+  row.version = {inode.object_key, inode.version.etag, inode.version.size,
+                 inode.version.modified_seconds};
+  row.properties = inode.properties;
+  return row;
+}
+
+void Core::SaveLocked(Inode& inode, StateBatch* batch) {
+  if (state_ == nullptr) return;
+  // Parents first: a row always has a place to hang.
+  std::vector<Inode*> unstored;
+  for (Inode* at = table_.Find(inode.parent); at != nullptr && !at->stored;
+       at = table_.Find(at->parent)) {
+    unstored.push_back(at);
+  }
+  for (auto it = unstored.rbegin(); it != unstored.rend(); ++it) {
+    batch->PutInode(RowLocked(**it));
+    (*it)->stored = true;
+  }
+  batch->PutInode(RowLocked(inode));
+  inode.stored = true;
+  inode.unsaved = false;
+}
+
+void Core::ForgetRowLocked(Inode& inode, StateBatch* batch) {
+  if (!inode.stored) return;
+  batch->DropInode(inode.ino);
+  inode.stored = false;
+}
+
+Status Core::CommitLocked(StateBatch batch) {
+  if (state_ == nullptr || batch.empty()) return {};
+  return state_->Apply(std::move(batch), Persist::kSurvivesKill);
+}
+
+void Core::CommitQuietlyLocked(StateBatch batch) {
+  const Status committed = CommitLocked(std::move(batch));
+  if (committed.ok()) return;
+  NoteFailureLocked(committed.error());
+  Log(LogLevel::kError, "state.failed",
+      {{"error", committed.error().ToString()},
+       {"advice", "make room on the disk of the cache directory"}});
+}
+
+void Core::RememberLocked(Inode& inode) {
+  StateBatch batch;
+  SaveLocked(inode, &batch);
+  CommitQuietlyLocked(std::move(batch));
+}
+
+void Core::RestoreInodeLocked(const InodeRow& row) {
+  Inode* parent = table_.Find(row.parent);
+  Inode* inode = row.ino == kRootIno ? &table_.root() : nullptr;
+  if (inode == nullptr) {
+    // A row without its parent, or a second of one name, cannot come from our own commits; the
+    // bucket will show what there is.
+    if (parent == nullptr || !parent->is_directory() || table_.Find(row.ino) != nullptr ||
+        table_.Child(*parent, row.name) != nullptr) {
+      Log(LogLevel::kWarning, "state.odd_row",
+          {{"ino", row.ino}, {"name", row.name}, {"advice", "run quayfs check"}});
+      return;
+    }
+    inode = &table_.Restore(row.ino, *parent, row.name, row.mode);
+  }
+  Attributes& attributes = inode->attributes;
+  attributes.mode = row.mode;
+  attributes.uid = row.uid;
+  attributes.gid = row.gid;
+  attributes.rdev = row.rdev;
+  attributes.size = row.size;
+  attributes.atime = Time(row.atime);
+  attributes.mtime = Time(row.mtime);
+  attributes.ctime = Time(row.ctime);
+  inode->symlink_target = row.symlink_target;
+  inode->published = (row.flags & kPublished) != 0;
+  inode->attributes_known = (row.flags & kAttributesKnown) != 0;
+  inode->attributes_dirty = (row.flags & kAttributesDirty) != 0;
+  inode->moved = (row.flags & kMoved) != 0;
+  inode->made_here = (row.flags & kMadeHere) != 0;
+  inode->object_key = row.version.key;
+  inode->version = {row.version.etag, row.version.size, row.version.modified_seconds};
+  inode->properties = row.properties;
+  inode->stored = true;
+}
+
+// What the cache still has of a file: newer than the bucket, or just published.
+void Core::RestoreContentLocked(const RestoredFile& file) {
+  Inode* inode = table_.Find(file.inode);
+  if (inode == nullptr || !inode->linked() || !inode->is_regular() || !file.usable) {
+    if (inode != nullptr && !file.usable && !inode->published) {
+      // Nothing of it can be trusted, and the bucket never had it.
+      StateBatch batch;
+      ForgetRowLocked(*inode, &batch);
+      CommitQuietlyLocked(std::move(batch));
+      table_.Unlink(*inode);
+    }
+    cache_.Remove(file.inode);
+    return;
+  }
+  if (!file.state.base.etag.empty()) {
+    // The content knows best what it was last published as.
+    inode->published = true;
+    if (!SameEtag(inode->version.etag, file.state.base.etag) ||
+        inode->object_key != file.state.base.key) {
+      inode->object_key = file.state.base.key;
+      inode->version = {file.state.base.etag, file.state.base.size, 0};
+    }
+    SetMovedLocked(*inode);
+  }
+  auto data = cache_.Restore(file.inode);
+  if (!data.ok()) {
+    NoteFailureLocked(data.error());
+    return;
+  }
+  inode->data = *std::move(data);
+  inode->attributes.size = file.state.size;
+  if (file.changed_at > inode->attributes.mtime && file.changed_at > inode->attributes.ctime &&
+      inode->data->dirty()) {
+    inode->attributes.mtime = inode->attributes.ctime = file.changed_at;
+  }
+}
+
+Status Core::LoadState() {
+  if (state_ == nullptr) return {};
+  MutexLock lock(mutex_);
+  std::vector<InodeRow> rows;
+  QUAY_TRY(state_->ReadInodes([&](InodeRow row) { rows.push_back(std::move(row)); }));
+  for (const InodeRow& row : rows) RestoreInodeLocked(row);
+  QUAY_ASSIGN(const int64_t next, state_->Number(kNextIno, 0));
+  table_.SkipTo(static_cast<Ino>(next));
+  QUAY_TRY(state_->ReadRemovals([&](const RemovalRow& row) QUAY_REQUIRES(mutex_) {
+    AddRemovalLocked(row.key, row.etag, row.size, 0);
+  }));
+  for (const RestoredFile& file : cache_.restored()) RestoreContentLocked(file);
+  const int64_t rules = AttributeRules(config_);
+  QUAY_ASSIGN(const int64_t old_rules, state_->Number(kAttributeRules, rules));
+  std::vector<Ino> pending;
+  table_.ForEach([&](const Inode& inode) {
+    if (inode.needs_work()) pending.push_back(inode.ino);
+  });
+  for (const Ino ino : pending) {
+    Inode& inode = *table_.Find(ino);
+    if (inode.moved) sources_[inode.object_key] = ino;
+    NoteWorkLocked(inode);
+  }
+  if (old_rules != rules) {
+    for (Inode* inode : table_.Subtree(table_.root())) {
+      if (!inode->needs_work() && inode->ino != kRootIno) inode->attributes_known = !posix();
+    }
+  }
+  if (!pending.empty() || !removals_.empty()) {
+    Log(LogLevel::kInfo, "state.pending",
+        {{"files", static_cast<uint64_t>(pending.size())},
+         {"removals", static_cast<uint64_t>(removals_.size())}});
+  }
+  StateBatch batch;
+  ReserveNumbersLocked(&batch);
+  batch.SetNumber(kAttributeRules, rules);
+  return CommitLocked(std::move(batch));
+}
+
+// What is given out from now on is never given out again, whatever happens.
+void Core::ReserveNumbersLocked(StateBatch* batch) {
+  if (table_.next_ino() < reserved_ino_) return;
+  reserved_ino_ = table_.next_ino() + kInoBlock;
+  batch->SetNumber(kNextIno, static_cast<int64_t>(reserved_ino_));
+}
+
+}  // namespace quayfs

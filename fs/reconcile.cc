@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Core: what one inode needs so that the bucket shows it as it is. A step is one change in the
+// bucket; which one is found out anew before each, from the inode as it is then:
+//
+//   the inode                                            step
+//   another inode's object still lies at its key         wait for that one; in a circle: park
+//   the object at its key was removed while open, and    keep: copy the bytes aside
+//     its reader still needs bytes from it
+//   a directory, link or special file that is new,       put
+//     moved (a directory) or changed (a directory)
+//   a file with contents that the bucket lacks           publish: PUT or multipart, under its key
+//   otherwise moved                                      copy (or move) to its key, with attributes
+//   otherwise attributes changed                         copy onto itself
+//
+// After a step the object that lay elsewhere is a removal (removals.cc). What the step was for may
+// have changed meanwhile; then the next step sees to it.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/hash.h"
+#include "fs/core.h"
+#include "fs/key_names.h"
+
+namespace quayfs {
+namespace {
+
+constexpr int kStepsMax = 8;  // then others get their turn
+constexpr uint64_t kCopyPartBytes = 1ull << 30;
+constexpr size_t kCopyPartsInFlight = 8;
+
+}  // namespace
+
+std::string Core::DesiredKeyLocked(const Inode& inode) const {
+  if (inode.published && !inode.moved) return inode.object_key;
+  const auto key = table_.KeyOf(inode);
+  if (!key.ok()) return {};
+  return inode.is_directory() && inode.ino == kRootIno ? MarkerKeyLocked(inode, *key) : *key;
+}
+
+// After a change of name of it or of a directory above it, or of where its object lies.
+void Core::SetMovedLocked(Inode& inode) {
+  const auto source = sources_.find(inode.object_key);
+  if (source != sources_.end() && source->second == inode.ino) sources_.erase(source);
+  inode.moved = false;
+  if (!inode.published || !inode.linked()) return;
+  const auto key = table_.KeyOf(inode);
+  inode.moved = key.ok() && *key != inode.object_key && inode.ino != kRootIno;
+  if (inode.moved) sources_[inode.object_key] = inode.ino;
+}
+
+// Whose object has to go first.
+Core::Outcome Core::FindBlockerLocked(const Inode& inode, Step* step) {
+  const auto source = sources_.find(step->key);
+  if (source != sources_.end() && source->second != inode.ino) {
+    // Around a circle of names (a and b swapped) nobody could begin: one object is parked.
+    Ino at = source->second;
+    for (size_t i = 0; i <= sources_.size(); ++i) {
+      if (at == inode.ino) {
+        if (!inode.published) break;
+        step->kind = Step::Kind::kPark;
+        step->busy = {inode.object_key};
+        return {};
+      }
+      const Inode* next = table_.Find(at);
+      if (next == nullptr) break;
+      const auto further = sources_.find(DesiredKeyLocked(*next));
+      if (further == sources_.end() || further->second == at) break;
+      at = further->second;
+    }
+    return {{}, true, source->second};
+  }
+  const auto removal = removals_.find(step->key);
+  if (removal != removals_.end() && KeptOpenLocked(removal->second)) {
+    step->kind = Step::Kind::kKeep;
+    step->keeper = removal->second.keeper;
+  }
+  return {};
+}
+
+void Core::DescribeStepLocked(Inode& inode, Step* step) {
+  if (inode.published) {
+    step->from = inode.object_key;
+    step->version = inode.version;
+  }
+  if (inode.published && inode.object_key == step->key) {
+    step->expected_etag = inode.version.etag;
+  } else if (const auto removal = removals_.find(step->key); removal != removals_.end()) {
+    step->expected_etag = removal->second.etag;
+  }
+  step->seq = inode.attributes_seq;
+  step->properties = PropertiesLocked(inode);
+  step->new_properties = inode.attributes_dirty || !inode.published;
+}
+
+Core::Outcome Core::PlanStepLocked(Inode& inode, Step* step) {
+  if (!inode.needs_work()) return {};
+  step->key = DesiredKeyLocked(inode);
+  const Outcome blocked = FindBlockerLocked(inode, step);
+  if (blocked.blocked) return blocked;
+  DescribeStepLocked(inode, step);
+  if (step->kind == Step::Kind::kDone) {
+    const Capabilities can = store_.capabilities();
+    const bool known_target = S_ISLNK(inode.attributes.mode) && !inode.symlink_target.empty();
+    // With attributes that nobody has asked for yet, only a copy takes them along.
+    const bool write_anew = inode.is_directory() && (!inode.published || inode.attributes_known);
+    const bool no_copy = !can.copy || (inode.version.size > can.copy_size_max && !can.part_copy);
+    if (write_anew || (!inode.is_regular() && !inode.published) || known_target) {
+      step->kind = Step::Kind::kPut;
+      step->body = inode.is_directory() ? std::string() : inode.symlink_target;
+    } else if (inode.is_regular() && (inode.unpublished() || no_copy)) {
+      step->kind = Step::Kind::kPublish;
+      auto data = DataLocked(inode);
+      if (!data.ok()) return {data.error()};
+      step->data = *std::move(data);
+    } else {
+      step->kind = inode.moved ? Step::Kind::kCopy : Step::Kind::kAttributes;
+    }
+  }
+  if (step->kind == Step::Kind::kKeep) {
+    step->busy = {step->key};
+  } else if (step->kind != Step::Kind::kPark) {
+    step->busy = {step->key};
+    if (!step->from.empty() && step->from != step->key) step->busy.push_back(step->from);
+  }
+  for (const std::string& key : step->busy) {
+    if (busy_keys_.contains(key)) return {{}, true, 0};
+  }
+  busy_keys_.insert(step->busy.begin(), step->busy.end());
+  return {};
+}
+
+// REQUIRES: the inode's work is running here, and it is marked busy.
+Core::Outcome Core::Reconcile(const OpContext& context, Ino ino) {
+  for (int i = 0; i < kStepsMax; ++i) {
+    Step step;
+    {
+      MutexLock lock(mutex_);
+      Inode* inode = table_.Find(ino);
+      if (inode == nullptr) return {};
+      step.kind = Step::Kind::kDone;
+      Outcome planned = PlanStepLocked(*inode, &step);
+      if (planned.blocked || !planned.status.ok()) return planned;
+      if (step.busy.empty()) return {};
+    }
+    const Status taken = TakeStep(context, ino, step);
+    MutexLock lock(mutex_);
+    for (const std::string& key : step.busy) busy_keys_.erase(key);
+    queue_.WakeDeferred(clock_.Steady());
+    WakeLocked();
+    if (!taken.ok()) return {taken};
+  }
+  return {};
+}
+
+Status Core::TakeStep(const OpContext& context, Ino ino, Step& step) {
+  switch (step.kind) {
+    case Step::Kind::kDone:
+      return {};
+    case Step::Kind::kPut:
+      return PutObject(context, ino, step);
+    case Step::Kind::kPublish:
+      return PublishContents(context, ino, step);
+    case Step::Kind::kCopy:
+      return CopyTo(context, ino, step);
+    case Step::Kind::kAttributes:
+      return CopyOntoItself(context, ino, step);
+    case Step::Kind::kPark:
+      return Park(context, ino, step);
+    case Step::Kind::kKeep:
+      return KeepContents(context, step.keeper);
+  }
+  return Error(Code::kInternal, "no such step");
+}
+
+// REQUIRES: mutex_. The bucket has it now; so do the rows, in one batch.
+void Core::SettledLocked(Ino ino, const Step& step, const std::string& key,
+                         const ObjectVersion& version) {
+  StateBatch batch;
+  removals_.erase(key);
+  batch.DropRemoval(key);
+  if (!step.from.empty() && step.from != key && !step.keep_from) {
+    AddRemovalLocked(step.from, step.version.etag, step.version.size, 0);
+    batch.PutRemoval({step.from, step.version.etag, step.version.size});
+  }
+  Inode* inode = table_.Find(ino);
+  if (inode == nullptr || !inode->linked()) {
+    // Removed meanwhile: what has just been written has to go as well.
+    AddRemovalLocked(key, version.etag, version.size, ino);
+    batch.PutRemoval({key, version.etag, version.size});
+    CommitQuietlyLocked(std::move(batch));
+    return;
+  }
+  if (const auto source = sources_.find(inode->object_key);
+      source != sources_.end() && source->second == ino) {
+    sources_.erase(source);
+  }
+  inode->published = true;
+  inode->object_key = key;
+  inode->version = version;
+  if (step.new_properties) inode->properties = step.properties;
+  if (step.new_properties && inode->attributes_seq == step.seq) inode->attributes_dirty = false;
+  SetMovedLocked(*inode);
+  inode->changed_at = inode->checked_at = clock_.Steady();
+  SaveLocked(*inode, &batch);
+  batch.DropContentIfClean(ino);
+  CommitQuietlyLocked(std::move(batch));
+}
+
+Status Core::PutObject(const OpContext& context, Ino ino, const Step& step) {
+  Condition condition;
+  if (!step.key.ends_with('/')) {
+    QUAY_ASSIGN(condition, ConditionFor(context, step.key, step.expected_etag, step.body.size()));
+  }
+  auto written =
+      store_.Put(step.key, MemorySource(step.body), step.properties, condition, context.call);
+  if (written.Is(Code::kAlreadyExists) || written.Is(Code::kChanged)) {
+    // Of our own making, before an answer was lost or this process was killed? Else somebody else
+    // has made something of that name; a link or special file has nothing to merge and gives way.
+    const auto head = store_.Head(step.key, context.call);
+    if (!head.ok()) return head.error();
+    if (head->properties.metadata != step.properties.metadata) return written.error();
+    written = head->info;
+  }
+  if (!written.ok()) return written.error();
+  MutexLock lock(mutex_);
+  SettledLocked(ino, step, step.key, {written->etag, step.body.size(), 0});
+  return {};
+}
+
+// Whether the object at `key` may be replaced: by a condition where the store honours it for this
+// kind of request, else by looking first. Nothing is looked up for a new name: its directory was
+// listed or asked a moment ago.
+Result<Condition> Core::ConditionFor(const OpContext& context, const std::string& key,
+                                     const std::string& expected, uint64_t size) const {
+  if (config_.conflict == ConflictPolicy::kOverwrite) return Condition::None();
+  const Capabilities can = store_.capabilities();
+  const bool one_put = cache_.FitsOnePut(size);
+  if (expected.empty()) {
+    const bool honoured = one_put ? can.put_if_absent : can.complete_if_absent;
+    return honoured ? Condition::IfAbsent() : Condition::None();
+  }
+  if (one_put ? can.put_if_match : can.complete_if_match) return Condition::IfEtag(expected);
+  const auto head = store_.Head(key, context.call);
+  if (head.Is(Code::kNotFound)) return Condition::None();
+  if (!head.ok()) return head.error();
+  if (!SameEtag(head->info.etag, expected)) {
+    return Error(Code::kChanged, "another client changed the object '" + key + "'");
+  }
+  return Condition::None();
+}
+
+Status Core::PublishContents(const OpContext& context, Ino ino, Step& step) {
+  PublishRequest request;
+  request.key = step.key;
+  request.properties = step.properties;
+  step.new_properties = true;
+  const auto condition = ConditionFor(context, step.key, step.expected_etag, step.data->size());
+  if (condition.Is(Code::kChanged))
+    return ResolveConflict(context, ino, step, request, condition.error());
+  if (!condition.ok()) return condition.error();
+  request.condition = *condition;
+  const auto written = step.data->Publish(request, context.call);
+  if (written.Is(Code::kChanged) || written.Is(Code::kAlreadyExists)) {
+    return ResolveConflict(context, ino, step, request, written.error());
+  }
+  if (!written.ok()) return written.error();
+  MutexLock lock(mutex_);
+  SettledLocked(ino, step, step.key, {written->etag, written->size, 0});
+  return {};
+}
+
+Result<ObjectInfo> Core::CopyInParts(const OpContext& context, const Step& step,
+                                     const std::string& to, const ObjectProperties& properties) {
+  const Capabilities can = store_.capabilities();
+  const uint64_t size = step.version.size;
+  QUAY_ASSIGN(const std::string upload, store_.CreateUpload(to, properties, context.call));
+  const uint64_t part = std::max(kCopyPartBytes, size / static_cast<uint64_t>(can.parts_max) + 1);
+  std::vector<PartInfo> parts((size + part - 1) / part);
+  Status copied =
+      ParallelFor(background_, parts.size(), kCopyPartsInFlight, [&](size_t i) -> Status {
+        const ByteRange range{i * part, std::min(size, (i + 1) * part)};
+        QUAY_ASSIGN(parts[i], store_.CopyPart(to, upload, static_cast<int>(i) + 1, step.from,
+                                              step.version.etag, range, context.call));
+        return {};
+      });
+  if (copied.ok()) {
+    const auto done = store_.CompleteUpload(to, upload, parts, Condition::None(), context.call);
+    if (done.ok()) return done;
+    copied = done.error();
+  }
+  Ignore(store_.AbortUpload(to, upload, {}));  // the failure to report is the one before
+  return copied.error();
+}
+
+Result<ObjectInfo> Core::CopyObject(const OpContext& context, const Step& step,
+                                    const std::string& to) {
+  const Capabilities can = store_.capabilities();
+  if (step.version.size <= can.copy_size_max) {
+    return store_.Copy(step.from, step.version.etag, to,
+                       step.new_properties ? std::optional(step.properties) : std::nullopt,
+                       Condition::None(), context.call);
+  }
+  if (step.new_properties) return CopyInParts(context, step, to, step.properties);
+  QUAY_ASSIGN(const ObjectHead head, store_.Head(step.from, context.call));
+  return CopyInParts(context, step, to, head.properties);
+}
+
+Status Core::CopyTo(const OpContext& context, Ino ino, Step& step) {
+  const auto condition = ConditionFor(context, step.key, step.expected_etag, 0);
+  if (!condition.ok()) return condition.error();
+  const bool move = store_.capabilities().move && !step.new_properties;
+  auto made =
+      move ? store_.Move(step.from, step.key, context.call) : CopyObject(context, step, step.key);
+  if (made.Is(Code::kNotFound) || made.Is(Code::kChanged)) {
+    // Either it has been carried out already, by us, before we were killed; or somebody else has
+    // changed or removed the object.
+    const auto there = store_.Head(step.key, context.call);
+    if (there.ok() && there->info.size == step.version.size &&
+        SameEtag(there->info.etag, step.version.etag)) {
+      made = there->info;
+    } else {
+      const auto source = store_.Head(step.from, context.call);
+      if (source.ok() && made.Is(Code::kChanged)) {
+        // Theirs, under our new name.
+        step.version = ObjectVersion::Of(source->info);
+        made = CopyObject(context, step, step.key);
+      }
+    }
+  }
+  if (!made.ok()) return made.error();
+  if (move) step.keep_from = true;  // it is not there any more
+  MutexLock lock(mutex_);
+  SettledLocked(ino, step, step.key, {made->etag, step.version.size, 0});
+  if (Inode* inode = table_.Find(ino); inode != nullptr && inode->data != nullptr)
+    inode->data->Rebase({step.key, made->etag, step.version.size});
+  return {};
+}
+
+Status Core::CopyOntoItself(const OpContext& context, Ino ino, const Step& step) {
+  const std::string& key = step.from;
+  const auto copied = CopyObject(context, step, key);
+  if (copied.ok()) {
+    MutexLock lock(mutex_);
+    SettledLocked(ino, step, key, {copied->etag, step.version.size, 0});
+    if (Inode* inode = table_.Find(ino); inode != nullptr && inode->data != nullptr)
+      inode->data->Rebase({key, copied->etag, step.version.size});
+    return {};
+  }
+  if (!copied.Is(Code::kChanged)) return copied.error();
+  // Somebody wrote the object meanwhile: their contents, our attributes, with the next step.
+  const auto head = store_.Head(key, context.call);
+  if (!head.ok()) return head.error();
+  MutexLock lock(mutex_);
+  Inode* inode = table_.Find(ino);
+  if (inode == nullptr || inode->unpublished()) return {};
+  ++inode->content_epoch;
+  inode->version = ObjectVersion::Of(head->info);
+  inode->attributes.size = head->info.size;
+  if (inode->data != nullptr) inode->data->Replace({key, head->info.etag, head->info.size});
+  return {};
+}
+
+// Its object goes aside, so that another can have its key.
+Status Core::Park(const OpContext& context, Ino ino, Step& step) {
+  const std::string aside =
+      config_.prefix + std::string(kReservedSegment) + "/moving/" + HexEncode(RandomBytes(16));
+  step.new_properties = false;
+  const auto copied = CopyObject(context, step, aside);
+  if (!copied.ok()) return copied.error();
+  MutexLock lock(mutex_);
+  SettledLocked(ino, step, aside, {copied->etag, step.version.size, 0});
+  if (Inode* inode = table_.Find(ino); inode != nullptr && inode->data != nullptr)
+    inode->data->Rebase({aside, copied->etag, step.version.size});
+  return {};
+}
+
+// Somebody still reads a file whose object is about to go: makes sure that its bytes stay within
+// reach.
+Status Core::KeepContents(const OpContext& context, Ino ino) {
+  Step step;
+  std::shared_ptr<FileData> data;
+  {
+    MutexLock lock(mutex_);
+    const Inode* inode = table_.Find(ino);
+    if (inode == nullptr || inode->data == nullptr) return {};
+    data = inode->data;
+    const BaseVersion base = data->state().base;
+    step.from = base.key;
+    step.version = {base.etag, base.size, 0};
+  }
+  const std::string to =
+      config_.prefix + std::string(kReservedSegment) + "/unlinked/" + HexEncode(RandomBytes(16));
+  {
+    // Whatever becomes of this process, the copy does not outlive it for long.
+    MutexLock lock(mutex_);
+    StateBatch batch;
+    batch.PutRemoval({to, "", step.version.size});
+    QUAY_TRY(CommitLocked(std::move(batch)));
+  }
+  const auto copied = CopyObject(context, step, to);
+  if (!copied.ok() && !copied.Is(Code::kNotFound) && !copied.Is(Code::kChanged))
+    return copied.error();
+  MutexLock lock(mutex_);
+  Inode* inode = table_.Find(ino);
+  for (auto& [key, removal] : removals_) {
+    if (removal.keeper == ino) removal.keeper = 0;
+  }
+  if (!copied.ok()) return {};  // gone already; the reader will be told
+  if (inode == nullptr || inode->opens == 0) {
+    AddRemovalLocked(to, copied->etag, step.version.size, 0);
+    return {};
+  }
+  inode->orphan_key = to;
+  data->Rebase({to, copied->etag, step.version.size});
+  return {};
+}
+
+}  // namespace quayfs

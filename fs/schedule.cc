@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "cache/waiting.h"
+#include "fs/core.h"
+
+namespace quayfs {
+namespace {
+
+// Whoever is in the way wakes those who wait when it is done; this is in case nobody was.
+constexpr Duration kBlockedPause = std::chrono::milliseconds(200);
+constexpr Duration kLookAgain = std::chrono::milliseconds(20);
+// The clock may be a test's, so the wait by the real one is never long.
+constexpr Duration kLongestNap = std::chrono::seconds(1);
+// As many inodes may wait for each other before somebody waits in turns instead.
+constexpr int kDepthMax = 16;
+
+}  // namespace
+
+void Core::WakeLocked() {
+  work_noted_.NotifyAll();
+  work_done_.NotifyAll();
+}
+
+// To be called after every change of `inode`.
+void Core::NoteWorkLocked(Inode& inode) {
+  if (!inode.needs_work()) {
+    const WorkItem* item = queue_.Find(inode.ino);
+    if (item != nullptr && !item->running) queue_.Drop(inode.ino);
+    return;
+  }
+  const SteadyTime now = clock_.Steady();
+  if (inode.writers > 0) {
+    queue_.Note(inode.ino, now, config_.open_write_delay, config_.open_write_delay);
+  } else if (inode.is_directory()) {
+    queue_.Note(inode.ino, now, config_.directory_write_delay, config_.write_delay_max);
+  } else {
+    queue_.Note(inode.ino, now, config_.write_delay, config_.write_delay_max);
+  }
+  work_noted_.NotifyOne();
+}
+
+void Core::ScheduleLoop() {
+  MutexLock lock(mutex_);
+  while (!stopping_) {
+    const SteadyTime now = clock_.Steady();
+    StartDueLocked(now);
+    StartRemovalsLocked(now);
+    Duration nap = kLongestNap;
+    for (const auto& due : {queue_.NextDue(), NextRemovalLocked()}) {
+      if (due) nap = std::min<Duration>(nap, std::max<Duration>(Duration{0}, *due - now));
+    }
+    if (nap <= Duration{0}) nap = std::chrono::milliseconds(1);
+    work_noted_.WaitUntil(mutex_, std::chrono::steady_clock::now() + nap);
+  }
+}
+
+// A file that is being written is left alone until it is closed, for a while.
+bool Core::PostponedLocked(Ino ino, SteadyTime now) {
+  const Inode* inode = table_.Find(ino);
+  if (inode == nullptr || inode->writers == 0) return false;
+  const SteadyTime limit = queue_.Find(ino)->first + config_.open_write_delay;
+  if (now >= limit) return false;
+  queue_.Defer(ino, limit);
+  return true;
+}
+
+void Core::StartDueLocked(SteadyTime now) {
+  while (const auto ino = queue_.Take(now)) {
+    Inode* inode = table_.Find(*ino);
+    if (inode == nullptr || !inode->needs_work()) {
+      queue_.Succeed(*ino, now, /*needs_more=*/false);
+      continue;
+    }
+    if (!urged_ && PostponedLocked(*ino, now)) continue;
+    StartWorkLocked(*ino);
+  }
+}
+
+void Core::StartWorkLocked(Ino ino) {
+  ++table_.Find(ino)->busy;
+  workers_.Post([this, ino] {
+    OpContext context;
+    context.call.cancel = work_stop_.get_token();
+    const Outcome outcome = Reconcile(context, ino);
+    {
+      MutexLock lock(mutex_);
+      FinishWorkLocked(ino, outcome);
+    }
+    SettleErased();
+  });
+}
+
+void Core::FinishWorkLocked(Ino ino, const Outcome& outcome) {
+  const SteadyTime now = clock_.Steady();
+  Inode* inode = table_.Find(ino);
+  if (outcome.blocked) {
+    queue_.Defer(ino, now + kBlockedPause);
+    if (outcome.blocker != 0) queue_.Urge(outcome.blocker, now);
+  } else if (outcome.status.ok()) {
+    queue_.Succeed(ino, now, inode != nullptr && inode->needs_work());
+  } else if (outcome.status.Is(Code::kCancelled)) {
+    // Whoever waited has lost patience; the work itself has not failed.
+    queue_.Defer(ino, now);
+  } else {
+    const WorkItem* item = queue_.Find(ino);
+    if (!item->error) {
+      Log(LogLevel::kWarning, "publish.failed",
+          {{"name", inode == nullptr ? std::string() : inode->name},
+           {"error", outcome.status.error().ToString()},
+           {"advice", "it is tried again; quayfs status shows what is pending"}});
+    }
+    NoteFailureLocked(outcome.status.error());
+    queue_.Fail(ino, outcome.status.error(), now);
+  }
+  if (inode != nullptr) {
+    --inode->busy;
+    if (!inode->needs_work()) {
+      const WorkItem* item = queue_.Find(ino);
+      if (item != nullptr && !item->running) queue_.Drop(ino);
+      DropDataLocked(*inode);
+    }
+    table_.EraseIfUnused(*inode);
+  }
+  WakeLocked();
+}
+
+Status Core::SyncInode(const OpContext& context, Ino ino, int depth) {
+  while (true) {
+    {
+      MutexLock lock(mutex_);
+      Inode* inode = table_.Find(ino);
+      if (inode == nullptr || !inode->needs_work()) return {};
+      QUAY_TRY(MayWait(context));
+      const SteadyTime now = clock_.Steady();
+      if (!queue_.TakeThis(ino, now)) {
+        QUAY_TRY(WaitOnce(work_done_, mutex_, context.call));
+        continue;
+      }
+      ++inode->busy;
+    }
+    const Outcome outcome = Reconcile(context, ino);
+    {
+      MutexLock lock(mutex_);
+      FinishWorkLocked(ino, outcome);
+      if (!outcome.blocked && !outcome.status.ok()) queue_.MarkReported(ino);
+      if (outcome.blocked && (outcome.blocker == 0 || depth >= kDepthMax)) {
+        OpContext slice = context;
+        const SteadyTime soon = std::chrono::steady_clock::now() + kLookAgain;
+        slice.call.deadline = std::min(slice.call.deadline.value_or(soon), soon);
+        const Status waited = WaitOnce(work_done_, mutex_, slice.call);
+        if (context.call.cancel.stop_requested()) return waited;
+        if (context.call.deadline && std::chrono::steady_clock::now() >= *context.call.deadline) {
+          return Error(Code::kTimedOut, "another change to the same name is still under way");
+        }
+        continue;
+      }
+    }
+    SettleErased();
+    if (outcome.blocked) {
+      QUAY_TRY(SyncInode(context, outcome.blocker, depth + 1));
+    } else if (!outcome.status.ok()) {
+      return outcome.status;
+    }
+  }
+}
+
+// What happened to the directories above happened before, as far as the path goes.
+Status Core::SyncPath(const OpContext& context, Ino ino) {
+  std::vector<Ino> path;
+  {
+    MutexLock lock(mutex_);
+    for (const Inode* at = table_.Find(ino); at != nullptr; at = table_.Find(at->parent)) {
+      if (at->needs_work()) path.push_back(at->ino);
+      if (at->ino == kRootIno) break;
+    }
+  }
+  for (auto it = path.rbegin(); it != path.rend(); ++it) QUAY_TRY(SyncInode(context, *it));
+  return {};
+}
+
+Status Core::SyncAll(const OpContext& context) {
+  struct Waited {
+    Ino ino = 0;
+    uint64_t failures = 0;
+  };
+  std::vector<Waited> waited;
+  Status first;
+  {
+    MutexLock lock(mutex_);
+    const SteadyTime now = clock_.Steady();
+    for (const Ino ino : queue_.All()) waited.push_back({ino, queue_.Find(ino)->failures});
+    if (!waited.empty() && !context.may_block)
+      return Error(Code::kWouldBlock, "the answer needs the network");
+    ++urged_;
+    queue_.UrgeAll(now);
+    work_noted_.NotifyOne();
+    while (!waited.empty() && !stopping_) {
+      std::erase_if(waited, [&](const Waited& one) QUAY_REQUIRES(mutex_) {
+        const WorkItem* item = queue_.Find(one.ino);
+        if (item == nullptr) return true;
+        if (item->failures <= one.failures) return false;
+        if (first.ok()) first = *item->error;
+        return true;
+      });
+      // While the store is away nothing else is tried; what has failed says why.
+      if (waited.empty() || (!first.ok() && queue_.outage())) break;
+      OpContext slice = context;
+      const SteadyTime soon = std::chrono::steady_clock::now() + kLookAgain;
+      slice.call.deadline = std::min(slice.call.deadline.value_or(soon), soon);
+      Ignore(WaitOnce(work_done_, mutex_, slice.call));  // looked at again right away
+      if (context.call.cancel.stop_requested()) first = Error(Code::kCancelled, "cancelled");
+      if (context.call.deadline && std::chrono::steady_clock::now() >= *context.call.deadline)
+        first = Error(Code::kTimedOut, "not everything is in the bucket yet");
+      if (first.Is(Code::kCancelled) || first.Is(Code::kTimedOut)) break;
+    }
+    --urged_;
+  }
+  const Status removed = SyncRemovals(context, "");
+  if (first.ok()) first = removed;
+  return first;
+}
+
+}  // namespace quayfs
