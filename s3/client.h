@@ -103,9 +103,12 @@ class Client {
   Result<PartInfo> UploadPart(const UploadPartRequest& request, const CallOptions& call);
   Result<PartInfo> CopyPart(const CopyPartRequest& request, const CallOptions& call);
   /// info.size is the sum of the parts. After an unclear failure, or when the upload is gone, the
-  /// object is looked at before anything is sent again. It counts as this upload's only on evidence
-  /// (the ETag that the parts must give, or size and time for an upload that this client began);
-  /// otherwise kNotFound, and the caller uploads again.
+  /// object is looked at before anything is sent again. It counts as this upload's only on
+  /// evidence: the ETag that this client was told for one of its last thousand completions, or that
+  /// the parts must give; or size, number of parts and time, for an upload that this client began.
+  /// Otherwise kNotFound, and the caller uploads again. Limits: where ETags are not digests, an
+  /// upload that an earlier process began or completed is not recognised; nor is an object that
+  /// somebody has replaced since, wherever.
   Result<ObjectInfo> CompleteUpload(const CompleteRequest& request, const CallOptions& call);
   /// Success if the upload is gone afterwards.
   Status AbortUpload(const std::string& key, const std::string& upload_id, const CallOptions& call);

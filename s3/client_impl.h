@@ -13,6 +13,7 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -142,9 +143,10 @@ class Client::Impl {
   Result<ObjectHead> HeadOf(const std::string& key, const CallOptions& call);
   /// Looks at the object. Its info if it can only be what `expected` describes, else nothing.
   std::optional<ObjectInfo> Recognise(const Expected& expected, const CallOptions& call);
-  /// The object if it can only be what completing this upload makes, else nothing.
-  std::optional<ObjectInfo> RecogniseCompleted(const CompleteRequest& request,
-                                               const CallOptions& call);
+  /// The object if it can only be what completing this upload makes, else nothing. Fails if it
+  /// could not be looked at.
+  Result<std::optional<ObjectInfo>> RecogniseCompleted(const CompleteRequest& request,
+                                                       const CallOptions& call);
   /// The moment `local`, three seconds earlier to be safe, by the server's clock as last seen.
   WallTime ServerMoment(WallTime local) const;
 
@@ -157,6 +159,10 @@ class Client::Impl {
   void RememberUpload(const std::string& upload_id, WallTime created);
   void ForgetUpload(const std::string& upload_id);
   std::optional<WallTime> UploadCreated(const std::string& upload_id) const;
+  /// What completing an upload has made, for a caller that asks again. Bounded.
+  void RememberCompleted(const std::string& upload_id, const std::string& etag);
+  /// "" if this client has not completed it, or long ago.
+  std::string CompletedEtag(const std::string& upload_id) const;
 
  private:
   /// The learned state that one attempt was made with.
@@ -186,6 +192,8 @@ class Client::Impl {
   std::string host_ QUAY_GUARDED_BY(mutex_);
   Duration offset_ QUAY_GUARDED_BY(mutex_){0};
   std::map<std::string, WallTime> uploads_ QUAY_GUARDED_BY(mutex_);
+  std::map<std::string, std::string> completed_ QUAY_GUARDED_BY(mutex_);  // upload id to ETag
+  std::deque<std::string> completed_order_ QUAY_GUARDED_BY(mutex_);       // the oldest first
 };
 
 /// Whether a request that failed so may all the same have been carried out.

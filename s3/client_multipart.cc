@@ -185,29 +185,34 @@ Status CheckComplete(const CompleteRequest& request) {
 
 }  // namespace
 
-// Evidence that the object is the one this upload makes: the ETag its parts must give; or, where
-// ETags cannot be foretold, the size, the number of parts, and an age not above that of the upload,
-// for which its creation must be known.
-std::optional<ObjectInfo> Client::Impl::RecogniseCompleted(const CompleteRequest& request,
-                                                           const CallOptions& call) {
+// Evidence that the object is the one this upload makes: the ETag that this client was told when it
+// completed the upload, or that its parts must give; or, where ETags cannot be foretold, the size,
+// the number of parts, and an age not above that of the upload, for which its creation must be
+// known.
+Result<std::optional<ObjectInfo>> Client::Impl::RecogniseCompleted(const CompleteRequest& request,
+                                                                   const CallOptions& call) {
+  using Found = std::optional<ObjectInfo>;
   const Result<ObjectHead> head = HeadOf(request.key, call);
-  if (!head) return std::nullopt;
+  if (head.Is(Code::kNotFound)) return Found();
+  if (!head) return head.error();
   const ObjectInfo& info = head->info;
-  if (info.size != SumOfParts(request.parts)) return std::nullopt;
+  if (info.size != SumOfParts(request.parts)) return Found();
   if (request.condition.kind == Condition::Kind::kIfEtag &&
       EtagsMatch(info.etag, request.condition.etag)) {
-    return std::nullopt;
+    return Found();
   }
+  if (const std::string told = CompletedEtag(request.upload_id); !told.empty())
+    return EtagsMatch(told, info.etag) ? Found(info) : Found();
   const std::string foretold = config.etag_is_md5 ? MultipartEtag(request.parts) : "";
   if (!foretold.empty()) {
-    if (EtagsMatch(foretold, info.etag)) return info;
-    if (config.sse.empty() && config.sse_customer_key.empty()) return std::nullopt;
+    if (EtagsMatch(foretold, info.etag)) return Found(info);
+    if (config.sse.empty() && config.sse_customer_key.empty()) return Found();
   }
   const std::optional<WallTime> created = UploadCreated(request.upload_id);
-  if (!created || info.last_modified + std::chrono::seconds(3) < *created) return std::nullopt;
+  if (!created || info.last_modified + std::chrono::seconds(3) < *created) return Found();
   const uint64_t count = PartsInEtag(info.etag);
-  if (count != 0 && count != request.parts.size()) return std::nullopt;
-  return info;
+  if (count != 0 && count != request.parts.size()) return Found();
+  return Found(info);
 }
 
 Result<ObjectInfo> Client::CompleteUpload(const CompleteRequest& request, const CallOptions& call) {
@@ -228,8 +233,9 @@ Result<ObjectInfo> Client::CompleteUpload(const CompleteRequest& request, const 
   bool unclear = false;
   const auto attempt = [&](int /*number*/) -> Result<ObjectInfo> {
     if (unclear) {
-      if (std::optional<ObjectInfo> done = impl_->RecogniseCompleted(request, call))
-        return *std::move(done);
+      // If it cannot be looked at, sending it again does no harm.
+      Result<std::optional<ObjectInfo>> done = impl_->RecogniseCompleted(request, call);
+      if (done && *done) return **std::move(done);
     }
     const Result<Reply> reply = impl_->Exchange(operation, nullptr, &corrections, call);
     if (!reply) {
@@ -237,8 +243,9 @@ Result<ObjectInfo> Client::CompleteUpload(const CompleteRequest& request, const 
       const bool gone =
           error.detail().service_code == "NoSuchUpload" || error.code() == Code::kNotFound;
       if (gone || (unclear && error.code() == Code::kChanged)) {
-        if (std::optional<ObjectInfo> done = impl_->RecogniseCompleted(request, call))
-          return *std::move(done);
+        // Not to know is something else than to know that it is gone.
+        QUAY_ASSIGN(std::optional<ObjectInfo> done, impl_->RecogniseCompleted(request, call));
+        if (done) return *std::move(done);
       }
       unclear = unclear || MayHaveHappened(error);
       return WithCondition(error, request.condition);
@@ -255,6 +262,7 @@ Result<ObjectInfo> Client::CompleteUpload(const CompleteRequest& request, const 
     return info;
   };
   Result<ObjectInfo> completed = impl_->retrier.Run(RetryTraits{}, call, attempt);
+  if (completed) impl_->RememberCompleted(request.upload_id, completed->etag);
   if (completed || completed.Is(Code::kNotFound)) impl_->ForgetUpload(request.upload_id);
   return completed;
 }

@@ -21,6 +21,7 @@ constexpr Duration kSkewWorthCorrecting = std::chrono::minutes(5);
 constexpr size_t kErrorBodyRead =
     1u << 20;  // of an error reply; beyond that the connection is given up
 constexpr size_t kUploadsRemembered = 10'000;
+constexpr size_t kCompletedRemembered = 1'000;
 
 // Collects the body, or streams it if it is that of a success.
 class ReplyReader final : public ResponseHandler {
@@ -131,6 +132,22 @@ std::optional<WallTime> Client::Impl::UploadCreated(const std::string& upload_id
   MutexLock lock(mutex_);
   const auto found = uploads_.find(upload_id);
   return found == uploads_.end() ? std::nullopt : std::optional<WallTime>(found->second);
+}
+
+void Client::Impl::RememberCompleted(const std::string& upload_id, const std::string& etag) {
+  if (etag.empty()) return;
+  MutexLock lock(mutex_);
+  if (!completed_.insert_or_assign(upload_id, etag).second) return;
+  completed_order_.push_back(upload_id);
+  if (completed_order_.size() <= kCompletedRemembered) return;
+  completed_.erase(completed_order_.front());
+  completed_order_.pop_front();
+}
+
+std::string Client::Impl::CompletedEtag(const std::string& upload_id) const {
+  MutexLock lock(mutex_);
+  const auto found = completed_.find(upload_id);
+  return found == completed_.end() ? "" : found->second;
 }
 
 WallTime Client::Impl::ServerMoment(WallTime local) const {

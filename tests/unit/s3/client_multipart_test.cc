@@ -236,6 +236,31 @@ TEST_F(ClientMultipart, AnUploadThatIsGoneCountsAsDoneOnlyOnEvidence) {
   EXPECT_TRUE(complete({size, {"ETag", "\"x-2\""}, {"Last-Modified", Date(100)}}));
 }
 
+// Without ETags that can be foretold: a caller that has lost the first answer asks again.
+TEST_F(ClientMultipart, CompletingTwiceIsCompletingOnce) {
+  const std::vector<HttpHeader> ours = {
+      {"Content-Length", "8"}, {"ETag", "\"opaque\""}, {"Last-Modified", Date(3)}};
+  http_.Then(200, Completed("\"opaque\""));
+  ASSERT_TRUE(client().CompleteUpload({"k", "u", kParts, {}}, call_).ok());
+  http_.Then(404, ErrorBody("NoSuchUpload")).Then(200, "", ours);
+  const auto again = client().CompleteUpload({"k", "u", kParts, {}}, call_);
+  ASSERT_TRUE(again.ok()) << again.error().ToString();
+  EXPECT_EQ(again->etag, "\"opaque\"");
+  EXPECT_EQ(again->size, 8u);
+  // Somebody has replaced it by something of the same size: that is not what was completed.
+  http_.Then(404, ErrorBody("NoSuchUpload"))
+      .Then(200, "", {{"Content-Length", "8"}, {"ETag", "\"theirs\""}, {"Last-Modified", Date(9)}});
+  EXPECT_TRUE(client().CompleteUpload({"k", "u", kParts, {}}, call_).Is(Code::kNotFound));
+  ExpectScriptUsed(5);
+}
+
+TEST_F(ClientMultipart, NotToKnowIsNotToBeGone) {
+  http_.Then(404, ErrorBody("NoSuchUpload")).Then(403, ErrorBody("AccessDenied"));
+  const auto done = client().CompleteUpload({"k", "u", kParts, {}}, call_);
+  EXPECT_TRUE(done.Is(Code::kPermissionDenied)) << done.error().ToString();
+  ExpectScriptUsed(2);
+}
+
 TEST_F(ClientMultipart, AGoneUploadWithoutObjectIsNotFound) {
   http_.Then(404, ErrorBody("NoSuchUpload")).Then(404);
   EXPECT_TRUE(client().CompleteUpload({"k", "u", kParts, {}}, call_).Is(Code::kNotFound));
