@@ -211,9 +211,10 @@ Status StateDbImpl::CheckMeta(const StateIdentity& identity) {
 }
 
 Status StateDbImpl::CheckPages() {
-  QUAY_ASSIGN(const std::string answer, connection_.QueryText("PRAGMA quick_check(1)"));
-  if (answer == "ok") return {};
-  return Error(Code::kCorrupt, answer);
+  const auto answer = connection_.QueryText("PRAGMA quick_check(1)");
+  if (!answer) return answer.error();
+  if (*answer == "ok") return {};
+  return Error(Code::kCorrupt, *answer);
 }
 
 Status StateDbImpl::Upgrade() {
