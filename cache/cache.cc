@@ -15,6 +15,8 @@ namespace {
 
 class CacheImpl;
 
+constexpr size_t kSealsAtOnce = 500;
+
 /// What callers hold: a claim on a FileCore.
 class FileHandle final : public FileData {
  public:
@@ -80,7 +82,9 @@ class CacheImpl final : public Cache {
   ~CacheImpl() override {
     context_.closing = true;
     context_.orphans.Stop();
-    for (const auto& core : Cores()) core->Stop();
+    const std::vector<std::shared_ptr<FileCore>> cores = Cores();
+    for (const auto& core : cores) core->Stop();
+    SealAll(cores);
   }
 
   void TakeUp(LeftFiles left) {
@@ -207,6 +211,20 @@ class CacheImpl final : public Cache {
     MutexLock lock(mutex_);
     for (const auto& [inode, entry] : files_) cores.push_back(entry.core);
     return cores;
+  }
+
+  /// C3: what is left unpublished survives a restart of the machine, too.
+  void SealAll(const std::vector<std::shared_ptr<FileCore>>& cores) {
+    StateBatch batch;
+    size_t seals = 0;
+    for (const auto& core : cores) {
+      auto sealed = core->SealInto(&batch);
+      if (sealed && *sealed) ++seals;
+      if (seals < kSealsAtOnce) continue;
+      Ignore(state_->Apply(std::exchange(batch, {}), Persist::kSurvivesPowerCut));
+      seals = 0;
+    }
+    if (seals > 0) Ignore(state_->Apply(std::move(batch), Persist::kSurvivesPowerCut));
   }
 
   CacheDirectory directory_;  // locked as long as we live

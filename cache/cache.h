@@ -30,6 +30,7 @@ struct CacheConfig {
   uint64_t fetch_part = 8ull << 20;        // one ranged GET of a sequential reader
   uint64_t read_ahead_max = 64ull << 20;   // per open handle
   size_t transfers = 32;                   // requests in flight for contents
+  size_t upload_concurrency = 0;           // parts of one file in flight; 0: as `transfers` allows
   uint64_t snapshot_memory = 64ull << 20;  // bytes of small files in memory while being sent
 };
 

@@ -37,6 +37,12 @@ struct CacheContext {
         orphans(s, b),
         transfers(c.transfers) {}
 
+  /// How many parts of one file may be on their way at once.
+  size_t part_slots() const {
+    const size_t most = transfers.flow_slots();
+    return config.upload_concurrency == 0 ? most : std::min(most, config.upload_concurrency);
+  }
+
   const CacheConfig config;
   ObjectStore& store;
   Disk& disk;

@@ -95,6 +95,7 @@ Status FileCore::FillFrom(const FetchRef& fetch, uint64_t offset, std::span<cons
   return WithRoom([&]() -> Status {
     MutexLock lock(mutex_);
     if (fetch->owed.empty()) return Error(Code::kCancelled, "nobody needs these bytes any more");
+    if (seal_stuck_) return Error(Code::kIo, "the cache disk takes no more notes of this file");
     const ByteRange arrived = ByteRange::OfLength(offset, data.size());
     for (const ByteRange& range : fetch->owed.Within(arrived)) {
       QUAY_ASSIGN(std::shared_ptr<DiskFile> file, OpenLocal());

@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "cache/attempt_record.h"
 #include "cache/cache_directory.h"
 #include "cache/local_file.h"
 
@@ -63,8 +64,40 @@ FileCore::FileCore(CacheContext& context, const LeftFile& left)
       told_generation_(left.row.generation),
       told_at_(WallTime(Duration(left.row.changed_at))) {
   extents_.SetGenerationFloor(GenerationFloor(context.clock));
+  seal_ = left.seal;
   noted_dirty_ = extents_.dirty_bytes();
   context_.dirty_bytes += noted_dirty_;
+  if (seal_) {
+    for (const ByteRange& range : seal_->dirty) sealed_.Add(range);
+  }
+  if (left.upload) ResumeUpload(*left.upload, left.parts);
+}
+
+void FileCore::ResumeUpload(const UploadRow& upload, const std::vector<PartRow>& parts) {
+  if (std::optional<AttemptRecord> record = AttemptOf(upload)) {
+    extents_.ResumePublication(record->attempt.size, record->generation,
+                               record->generation == extents_.generation());
+    unsettled_ = std::move(record->attempt);
+    for (const PartRow& part : parts) {
+      unsettled_->parts.push_back({part.number, part.etag, part.size});
+    }
+    attempt_ = record->generation;
+    return;
+  }
+  session_ = std::make_shared<UploadSession>();
+  session_->key = upload.key;
+  session_->properties = upload.properties;
+  session_->phase = UploadSession::Phase::kOpen;
+  session_->upload_id = upload.upload_id;
+  session_->verified = false;
+  for (const PartRow& part : parts) {
+    PartRecord& record = session_->parts[part.number];
+    record.part = {part.number, part.range, part.copied ? PartSource::kCopy : PartSource::kLocal};
+    record.sent = true;
+    record.told = true;
+    record.info = {part.number, part.etag, part.size};
+  }
+  while (session_->parts.contains(session_->next_ahead)) ++session_->next_ahead;
 }
 
 FileCore::~FileCore() {
@@ -249,7 +282,7 @@ Status FileCore::Write(uint64_t offset, std::span<const std::byte> data) {
   }
   return WithRoom([&]() -> Status {
     MutexLock lock(mutex_);
-    while (writers_paused_) changed_.Wait(mutex_);
+    while (writers_paused_ || seal_pauses_writers_) changed_.Wait(mutex_);
     QUAY_TRY(WriteLocked(offset, data));
     PumpStream();
     return {};
@@ -264,7 +297,7 @@ Status FileCore::Truncate(uint64_t size) {
   std::vector<std::stop_source> stops;
   Status status = WithRoom([&]() -> Status {
     MutexLock lock(mutex_);
-    while (writers_paused_) changed_.Wait(mutex_);
+    while (writers_paused_ || seal_pauses_writers_) changed_.Wait(mutex_);
     const bool shrinks = size < extents_.size();
     QUAY_TRY(TruncateLocked(size));
     if (shrinks && session_ != nullptr && !publishing_) {
@@ -274,16 +307,6 @@ Status FileCore::Truncate(uint64_t size) {
   });
   StopAll(stops);
   return status;
-}
-
-Status FileCore::SyncLocal() {
-  std::shared_ptr<DiskFile> file;
-  {
-    MutexLock lock(mutex_);
-    if (!on_disk_ && file_ == nullptr) return {};
-    QUAY_ASSIGN(file, OpenLocal());
-  }
-  return file->SyncData();
 }
 
 // ---- bytes in use
@@ -371,7 +394,7 @@ void FileCore::Evict(ByteRange range) {
   for (const ByteRange& clean : extents_.clean().Within(range)) {
     for (const ByteRange& free : in_use.Missing(clean)) victims.push_back(free);
   }
-  if (victims.empty()) return;
+  if (victims.empty() || seal_stuck_) return;
   auto file = OpenLocal();
   for (const ByteRange& victim : victims) {
     DropClean(victim);
@@ -394,7 +417,10 @@ void FileCore::Detach() {
     MutexLock lock(mutex_);
     if (--handles_ > 0) return;
     AbandonFetches(&stops);
-    if (session_ != nullptr) AbandonSession(std::exchange(session_, nullptr), &stops);
+    // C7: what has been sent of content that is still to be published is not sent again.
+    if (session_ != nullptr && !extents_.modified()) {
+      AbandonSession(std::exchange(session_, nullptr), &stops);
+    }
     stream_.reset();
     stream_halted_ = false;
     Park();
@@ -423,6 +449,7 @@ void FileCore::MarkRemoved() {
     if (session_ != nullptr && !publishing_)
       AbandonSession(std::exchange(session_, nullptr), &stops);
     if (unsettled_ && !unsettled_->upload_id.empty()) {
+      TellOrphan(unsettled_->key, unsettled_->upload_id);
       PostAbort(unsettled_->key, unsettled_->upload_id);
     }
     // Whoever still has the file open goes on with the descriptor.
@@ -467,9 +494,21 @@ void FileCore::Show(const BaseVersion& base) {
 void FileCore::Rebase(const BaseVersion& base) {
   MutexLock lock(mutex_);
   base_ = base;
-  unsettled_.reset();
+  ForgetUnsettled();
   extents_.CancelPublication();
+  TellRebased();
   WakeAllUses();
+}
+
+void FileCore::ForgetUnsettled() {
+  if (!unsettled_) return;
+  if (unsettled_->upload_id.empty()) {
+    TellAttemptFailed();
+  } else {
+    TellOrphan(unsettled_->key, unsettled_->upload_id);
+    PostAbort(unsettled_->key, unsettled_->upload_id);
+  }
+  unsettled_.reset();
 }
 
 void FileCore::Replace(const BaseVersion& base) {
@@ -487,10 +526,11 @@ void FileCore::ReplaceLocked(const BaseVersion& base, std::vector<std::stop_sour
   DropClean({0, before});
   AbandonFetches(stops);
   extents_.Reset(base.size);
-  unsettled_.reset();
+  ForgetUnsettled();
   base_ = base;
+  ++bases_;
   broken_.Clear();
-  if (local_length_ > 0) {
+  if (local_length_ > 0 && !seal_stuck_) {
     trim_pending_ = true;
     if (auto file = OpenLocal(); file && (*file)->Truncate(0)) {
       local_length_ = 0;

@@ -71,6 +71,9 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   void MarkRemoved();
   /// The mount ends: calls off what is under way, without giving anything up.
   void Stop();
+  /// Adds a seal of what is newer than the bucket to `batch`, its bytes being on the disk.
+  /// REQUIRES: nobody writes. False if there is nothing to seal.
+  Result<bool> SealInto(StateBatch* batch);
   /// Detached, and holds nothing that is worth keeping.
   bool disposable() const;
 
@@ -119,6 +122,10 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   /// Closes the local file, and removes it if nothing in it is worth keeping.
   void Park() QUAY_REQUIRES(mutex_);
   void RemoveLocal() QUAY_REQUIRES(mutex_);
+  void ResumeUpload(const UploadRow& upload, const std::vector<PartRow>& parts)
+      QUAY_REQUIRES(mutex_);
+  /// What became of the last publication does not matter any more.
+  void ForgetUnsettled() QUAY_REQUIRES(mutex_);
   void ReplaceLocked(const BaseVersion& base, std::vector<std::stop_source>* stops)
       QUAY_REQUIRES(mutex_);
   /// Runs `operation`; when the disk is full, gives clean bytes back and tries again. Takes no lock
@@ -126,25 +133,47 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   Status WithRoom(const std::function<Status()>& operation);
 
   // ---- what the database is told (record.cc)
-  /// The row as it is now / as it will be after a change.
   ContentRow RowNow() const QUAY_REQUIRES(mutex_);
   /// What must be known before bytes of `range` may change: that they do not belong any more to a
-  /// seal (C2), a sent part (C7) or a publication whose outcome is unclear.
-  StateBatch BeforeChange(ByteRange range, Persist* persist) QUAY_REQUIRES(mutex_);
+  /// seal (C2), to a part that has been sent (C7), or to a publication whose outcome is unclear.
+  StateBatch BeforeChange(ByteRange range, Persist* persist) const QUAY_REQUIRES(mutex_);
+  void NoteBeforeChange(ByteRange range) QUAY_REQUIRES(mutex_);
+  bool HitsSeal(ByteRange range) const QUAY_REQUIRES(mutex_);
   Status TellBeforeWrite(ByteRange range) QUAY_REQUIRES(mutex_);
   /// C1: the bytes of `range` have been written, and count as soon as this succeeds.
   Status TellWrite(ByteRange range) QUAY_REQUIRES(mutex_);
   /// Before the bytes are cut off, and after a hole has been made.
   Status TellTruncate(uint64_t size) QUAY_REQUIRES(mutex_);
   /// Adds what makes the database's row `row`, and its dirty extents what `change` makes of them.
-  enum class DirtyChange { kAdd, kCut, kAll };
+  enum class DirtyChange { kNone, kAdd, kCut, kAll };
   void AddContent(StateBatch& batch, const ContentRow& row, DirtyChange change,
                   ByteRange range) const QUAY_REQUIRES(mutex_);
   /// Applies a batch that AddContent has been used on.
   Status ApplyContent(StateBatch batch, const ContentRow& row, Persist persist)
       QUAY_REQUIRES(mutex_);
-  /// The publication of `generation` has become the base.
-  void TellPublished() QUAY_REQUIRES(mutex_);
+  /// What was published is the base now; `cleaned` became clean by it.
+  void TellPublished(const std::vector<ByteRange>& cleaned) QUAY_REQUIRES(mutex_);
+  /// The base is another one, with the same bytes.
+  void TellRebased() QUAY_REQUIRES(mutex_);
+  /// C7: an upload, a part of it, and that it is being completed or a PUT sent, before any of them
+  /// is relied on.
+  Status TellUpload(const UploadSession& session) QUAY_REQUIRES(mutex_);
+  Status TellPart(const UploadSession& session, PartRecord& record) QUAY_REQUIRES(mutex_);
+  void AddPart(StateBatch& batch, const PartRecord& record) const QUAY_REQUIRES(mutex_);
+  Status TellAttempt(const Unsettled& attempt, uint64_t generation, const UploadSession* session)
+      QUAY_REQUIRES(mutex_);
+  /// A PUT is known not to have happened.
+  void TellAttemptFailed() QUAY_REQUIRES(mutex_);
+  /// The upload is nobody's any more: it is to be aborted.
+  void TellOrphan(const std::string& key, const std::string& upload_id) QUAY_REQUIRES(mutex_);
+
+  // ---- to the disk for good (seal.cc)
+  struct Sealing;
+  bool NeedsSeal() const QUAY_REQUIRES(mutex_);
+  Result<Sealing> BeginSeal() QUAY_REQUIRES(mutex_);
+  Status FlushForSeal(const Sealing& sealing);
+  /// False if what was to be sealed has changed meanwhile.
+  Result<bool> FinishSeal(const Sealing& sealing, Status flushed) QUAY_REQUIRES(mutex_);
 
   UseRef AddUse(ByteRange range) QUAY_REQUIRES(mutex_);
   void RemoveUse(const UseRef& use) QUAY_REQUIRES(mutex_);
@@ -173,6 +202,7 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   Result<Published> PutLarge(const PublishRequest& request, const CallOptions& call);
   Result<Published> PutAndSettle(const PublishRequest& request, const DataSource& source,
                                  const CallOptions& call);
+  Result<ObjectInfo> TellPut(const Unsettled& attempt);
   /// `started` tells whether the store was asked at all.
   Result<ObjectInfo> SendPut(const PublishRequest& request, const DataSource& source,
                              const CallOptions& call, bool* started);
@@ -212,15 +242,24 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   struct PartTask;
   Status PostPart(PartTask task) QUAY_REQUIRES(mutex_);
   void RunPart(const PartTask& task);
+  bool HoldsCandidate(const PartTask& task);
   void PartFinished(const PartTask& task, Result<PartInfo> result);
 
   // ---- ahead of publication (stream.cc)
   void PumpStream() QUAY_REQUIRES(mutex_);
   void BeginStream() QUAY_REQUIRES(mutex_);
   void RunCreate(const SessionRef& session);
+  /// Ends an attempt, but not the upload: another session will go on with it.
+  void PauseSession(const SessionRef& session, std::vector<std::stop_source>* stops)
+      QUAY_REQUIRES(mutex_);
+  /// Asks the store which parts it has of an upload that an earlier mount began.
+  Status VerifySession(const SessionRef& session, const CallOptions& call);
+  void TakeListing(UploadSession& session, const std::vector<PartInfo>& listed)
+      QUAY_REQUIRES(mutex_);
   /// Ends a session that nobody will complete; the upload is aborted in the background.
   void AbandonSession(const SessionRef& session, std::vector<std::stop_source>* stops)
       QUAY_REQUIRES(mutex_);
+  /// REQUIRES: TellOrphan.
   void PostAbort(const std::string& key, const std::string& upload_id);
 
   CacheContext& context_;
@@ -248,6 +287,19 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   bool told_ QUAY_GUARDED_BY(mutex_) = false;
   bool maybe_told_ QUAY_GUARDED_BY(mutex_) = false;  // there may be a row, ours or an old one
   uint64_t told_generation_ QUAY_GUARDED_BY(mutex_) = 0;
+  /// The database says that this generation is being published.
+  std::optional<uint64_t> attempt_ QUAY_GUARDED_BY(mutex_);
+  /// C2: the seal in the database, while it is intact, and its extents.
+  std::optional<SealRow> seal_ QUAY_GUARDED_BY(mutex_);
+  ExtentSet sealed_ QUAY_GUARDED_BY(mutex_);
+  /// The seal in the database speaks of bytes that are clean now, and could not be told so: the
+  /// local file is not changed any more.
+  bool seal_stuck_ QUAY_GUARDED_BY(mutex_) = false;
+  bool sealing_ QUAY_GUARDED_BY(mutex_) = false;  // by one thread at a time
+  bool seal_pauses_writers_ QUAY_GUARDED_BY(mutex_) = false;
+  ExtentSet touched_in_seal_ QUAY_GUARDED_BY(mutex_);  // changed since BeginSeal
+  uint64_t bases_ QUAY_GUARDED_BY(mutex_) = 0;         // how often the base has changed
+  bool name_synced_ QUAY_GUARDED_BY(mutex_) = false;   // path_ is on the disk for good
   WallTime told_at_ QUAY_GUARDED_BY(mutex_){};
 
   int handles_ QUAY_GUARDED_BY(mutex_) = 0;

@@ -116,7 +116,18 @@ std::vector<ByteRange> FileExtents::Drop(ByteRange range) { return RemoveClean(r
 
 void FileExtents::BeginPublication() {
   QUAY_CHECK(!publication_);
-  publication_ = Publication{size_, size_, {}};
+  publication_ = Publication{size_, size_, generation_, {}};
+}
+
+void FileExtents::ResumePublication(uint64_t size, uint64_t generation, bool unchanged) {
+  QUAY_CHECK(!publication_);
+  if (unchanged && size == size_) {
+    publication_ = Publication{size_, size_, generation, {}};
+    return;
+  }
+  // What is not dirty was not when the publication began, either; so it is the same in its object.
+  publication_ = Publication{size, std::min(base_limit_, size), generation, {}};
+  publication_->touched.Add({0, std::max<uint64_t>({size, size_, 1})});
 }
 
 std::vector<ByteRange> FileExtents::CommitPublication() {

@@ -78,6 +78,11 @@ class FileExtents {
   bool publication_in_progress() const { return publication_.has_value(); }
   /// REQUIRES: publication_in_progress().
   uint64_t publication_size() const { return publication_->size; }
+  /// The generation that is being published. REQUIRES: publication_in_progress().
+  uint64_t publication_generation() const { return publication_->generation; }
+  /// A publication of `size` bytes that an earlier mount began. `unchanged`: this is its content.
+  /// Else any of it may have changed since, and nothing becomes clean by it.
+  void ResumePublication(uint64_t size, uint64_t generation, bool unchanged);
 
   /// "" or what is wrong.
   std::string CheckInvariants() const;
@@ -87,6 +92,7 @@ class FileExtents {
   struct Publication {
     uint64_t size = 0;  // that is being published
     uint64_t low = 0;   // the smallest size since
+    uint64_t generation = 0;
     ExtentSet touched;  // written since; may reach beyond the present size
   };
 

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "cache/file_core.h"
 #include "cache/local_file.h"
 #include "cache/part_task.h"
@@ -27,6 +28,7 @@ constexpr int kRounds = 3;
 constexpr int kGatherTries = 8;
 // Missing bytes under this many parts are fetched at once.
 constexpr size_t kPartsAhead = 4;
+constexpr uint64_t kHashChunk = 1ull << 20;
 
 }  // namespace
 
@@ -56,11 +58,17 @@ Result<FileCore::Published> FileCore::PutMultipart(const PublishRequest& request
     std::vector<std::stop_source> stops;
     {
       MutexLock lock(mutex_);
-      if (session_ == session) session_ = nullptr;
       // An upload that may have been completed is not aborted: completing it again will tell.
       if (!complete && !unsettled_) {
         extents_.CancelPublication();
-        AbandonSession(session, &stops);
+        if (!published && KeepsUpload(published.code()) && session_ == session) {
+          PauseSession(session, &stops);
+        } else {
+          AbandonSession(session, &stops);
+        }
+      }
+      if (session_ == session && session->phase != UploadSession::Phase::kPaused) {
+        session_ = nullptr;
       }
     }
     for (std::stop_source& stop : stops) stop.request_stop();
@@ -77,12 +85,22 @@ Result<FileCore::SessionRef> FileCore::OpenSession(const PublishRequest& request
   {
     MutexLock lock(mutex_);
     while (session_ != nullptr) {
-      if (session_->key != request.key ||
-          !SameProperties(session_->properties, request.properties) || session_->first_error) {
+      const bool fits =
+          session_->key == request.key && SameProperties(session_->properties, request.properties);
+      const bool paused = session_->phase == UploadSession::Phase::kPaused;
+      if (!fits || (session_->first_error && !paused)) {
         AbandonSession(std::exchange(session_, nullptr), &stops);
-      } else if (session_->phase == UploadSession::Phase::kOpen) {
+      } else if (paused && session_->in_flight == 0) {
+        session_ = session_->Resumed();
+      } else if (session_->phase == UploadSession::Phase::kOpen && session_->verified) {
         *adopted = true;
         return session_;
+      } else if (session_->phase == UploadSession::Phase::kOpen) {
+        const SessionRef left = session_;
+        lock.Unlock();
+        Status verified = VerifySession(left, call);
+        lock.Lock();
+        QUAY_TRY(std::move(verified));
       } else {
         QUAY_TRY(WaitOnce(changed_, mutex_, call));
       }
@@ -103,7 +121,68 @@ Result<FileCore::SessionRef> FileCore::OpenSession(const PublishRequest& request
   }
   session->upload_id = *std::move(upload_id);
   session->phase = UploadSession::Phase::kOpen;
+  // C7: an upload that is not in the database is not used.
+  if (Status told = TellUpload(*session); !told) {
+    session_ = nullptr;
+    AbandonSession(session, &stops);
+    return told.error();
+  }
   return session;
+}
+
+Status FileCore::VerifySession(const SessionRef& session, const CallOptions& call) {
+  auto listed = context_.store.ListParts(session->key, session->upload_id, call);
+  std::vector<std::stop_source> stops;
+  {
+    MutexLock lock(mutex_);
+    if (session_ != session || session->verified) return {};
+    if (listed) {
+      TakeListing(*session, *listed);
+      QUAY_ASSIGN(const UploadPlan plan, PlanNow());
+      const int last = session->at_store.empty() ? 0 : session->at_store.rbegin()->first;
+      // Some services refuse to leave a part out.
+      if (last <= static_cast<int>(plan.parts.size())) return {};
+    } else if (!listed.Is(Code::kNotFound) && !listed.Is(Code::kNotSupported)) {
+      return listed.error();
+    }
+    AbandonSession(std::exchange(session_, nullptr), &stops);
+  }
+  for (std::stop_source& stop : stops) stop.request_stop();
+  return {};
+}
+
+void FileCore::TakeListing(UploadSession& session, const std::vector<PartInfo>& listed) {
+  session.verified = true;
+  session.at_store.clear();
+  for (const PartInfo& part : listed) session.at_store[part.number] = part;
+  StateBatch batch;
+  for (auto it = session.parts.begin(); it != session.parts.end();) {
+    const PartRecord& record = it->second;
+    const auto there = session.at_store.find(it->first);
+    const bool same = there != session.at_store.end() &&
+                      SameEtag(there->second.etag, record.info.etag) &&
+                      there->second.size == record.part.range.length();
+    if (same) {
+      session.at_store.erase(there);
+      ++it;
+    } else {
+      batch.DropPart(inode_, it->first);
+      it = session.parts.erase(it);
+    }
+  }
+  // Rows that stay are found wanting again.
+  if (!batch.empty()) Ignore(context_.state.Apply(std::move(batch), Persist::kSurvivesKill));
+}
+
+void FileCore::PauseSession(const SessionRef& session, std::vector<std::stop_source>* stops) {
+  if (attempt_) {
+    // The row speaks of an attempt to complete it, which is known to have failed.
+    attempt_.reset();
+    if (!TellUpload(*session)) return AbandonSession(session, stops);
+  }
+  session->phase = UploadSession::Phase::kPaused;
+  stops->push_back(session->stop);
+  stream_at_ = 0;
 }
 
 Result<FileCore::Published> FileCore::RunSession(PublishRun& run) {
@@ -228,11 +307,11 @@ Status FileCore::SendParts(PublishRun& run) {
 /// Takes over `use` if it posts the part.
 Status FileCore::SendPart(PublishRun& run, const PlannedPart& part, UseRef* use) {
   UploadSession& session = *run.session;
-  while (session.in_flight >= static_cast<int>(context_.transfers.flow_slots())) {
+  while (session.in_flight >= static_cast<int>(context_.part_slots())) {
     QUAY_TRY(WaitOnce(changed_, mutex_, run.call));
     if (session.first_error) return *session.first_error;
   }
-  PartTask task{run.session, part, nullptr, 0, nullptr, *use, base_, run.call.deadline, false};
+  PartTask task{run.session, part, nullptr, 0, nullptr, *use, base_, run.call.deadline, false, {}};
   if (part.source == PartSource::kCopy) {
     // Written to since the plan was made: the base's bytes are not ours any more.
     if (!session.frozen && session.touched.Overlaps(part.range)) return {};
@@ -284,6 +363,15 @@ Result<ObjectInfo> FileCore::Complete(PublishRun& run) {
                  record->second.part == part && !record->second.stale->load());
       attempt.parts.push_back(record->second.info);
     }
+    // Gone if Replace() or Rebase() came in between.
+    const uint64_t generation = extents_.publication_in_progress()
+                                    ? extents_.publication_generation()
+                                    : extents_.generation();
+    if (Status told = TellAttempt(attempt, generation, run.session.get()); !told) {
+      commit_in_flight_ = false;
+      WakeAllUses();
+      return told.error();
+    }
   }
   auto completed = context_.store.CompleteUpload(request.key, attempt.upload_id, attempt.parts,
                                                  request.condition, run.call);
@@ -302,6 +390,10 @@ Status FileCore::PostPart(PartTask task) {
   record.generation = extents_.generation();
   task.stale = record.stale;
   UploadSession& session = *task.session;
+  if (const auto there = session.at_store.find(task.part.number); there != session.at_store.end()) {
+    if (there->second.size == task.part.range.length()) task.candidate = there->second;
+    session.at_store.erase(there);
+  }
   QUAY_DCHECK(!session.parts.contains(task.part.number));
   session.parts.emplace(task.part.number, std::move(record));
   ++session.in_flight;
@@ -310,6 +402,23 @@ Status FileCore::PostPart(PartTask task) {
       inode_, Transfers::Lane::kBulk,
       [self = shared_from_this(), task = std::move(task)] { self->RunPart(task); });
   return {};
+}
+
+/// The store may have finished the part without our having noted it (C7): its ETag tells, where it
+/// is the MD5 of the bytes.
+bool FileCore::HoldsCandidate(const PartTask& task) {
+  if (!task.candidate) return false;
+  const LocalSource source(task.file, task.part.range, task.file_length, task.stale);
+  Hasher hasher(HashKind::kMd5);
+  std::vector<std::byte> buffer(static_cast<size_t>(std::min(kHashChunk, source.size())));
+  for (uint64_t offset = 0; offset < source.size();) {
+    const std::span<std::byte> chunk(buffer.data(), static_cast<size_t>(std::min<uint64_t>(
+                                                        buffer.size(), source.size() - offset)));
+    if (!source.Read(offset, chunk)) return false;
+    hasher.Update(chunk);
+    offset += chunk.size();
+  }
+  return SameEtag(task.candidate->etag, HexEncode(hasher.Finish()));
 }
 
 void FileCore::RunPart(const PartTask& task) {
@@ -322,6 +431,8 @@ void FileCore::RunPart(const PartTask& task) {
   } else if (task.part.source == PartSource::kCopy) {
     result = store.CopyPart(session.key, session.upload_id, task.part.number, task.base.key,
                             task.base.etag, task.part.range, call);
+  } else if (HoldsCandidate(task)) {
+    result = *task.candidate;
   } else {
     const LocalSource source(task.file, task.part.range, task.file_length, task.stale);
     result = store.UploadPart(session.key, session.upload_id, task.part.number, source, call);
@@ -344,22 +455,30 @@ void FileCore::PartFinished(const PartTask& task, Result<PartInfo> result) {
     // A part that went stale under way has to be sent again, whatever became of this one.
     const bool stale = record.stale->load();
     if (result && !stale) {
-      record.sent = true;
       record.info = *result;
       record.info.number = task.part.number;
+      // C7: it counts once it is in the database.
+      if (Status told = TellPart(session, record); !told) result = told.error();
+    }
+    if (result && !stale) {
+      record.sent = true;
     } else {
       session.parts.erase(it);
     }
     if (!result && (!stale || session.stop.stop_requested())) {
       failed = true;
-      if (!session.first_error) session.first_error = result.error();
+      if (!session.first_error) session.first_error = result.error();  // C8
     }
     if (session.phase == UploadSession::Phase::kAbandoned) {
       if (session.in_flight == 0) PostAbort(session.key, session.upload_id);
     } else if (failed && task.ahead && !publishing_ && session_ == task.session) {
       // Nobody has asked for this upload yet, so nobody needs to hear of it.
       stream_halted_ = true;
-      AbandonSession(std::exchange(session_, nullptr), &stops);
+      if (KeepsUpload(result.code())) {
+        if (session.phase == UploadSession::Phase::kOpen) PauseSession(task.session, &stops);
+      } else {
+        AbandonSession(std::exchange(session_, nullptr), &stops);
+      }
     } else {
       PumpStream();
     }

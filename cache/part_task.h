@@ -21,7 +21,8 @@ struct FileCore::PartTask {
   UseRef use;                                // keeps the part's bytes from being evicted
   BaseVersion base;                          // to copy from
   std::optional<SteadyTime> deadline;
-  bool ahead = false;  // sent before anybody asked for a publication
+  bool ahead = false;                 // sent before anybody asked for a publication
+  std::optional<PartInfo> candidate;  // that the store has; taken if its bytes are the same
 };
 
 }  // namespace quayfs

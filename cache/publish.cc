@@ -185,22 +185,32 @@ Result<FileCore::Published> FileCore::PutLarge(const PublishRequest& request,
 Result<FileCore::Published> FileCore::PutAndSettle(const PublishRequest& request,
                                                    const DataSource& source,
                                                    const CallOptions& call) {
+  Unsettled attempt{request.key, request.properties, request.condition, source.size(), "", {}, ""};
+  // A source that cannot be read leaves no hash, and no object will be taken for ours.
+  attempt.sha256 = HashOf(source).value_or("");
   bool started = false;
-  Result<ObjectInfo> sent = SendPut(request, source, call, &started);
+  Result<ObjectInfo> sent = TellPut(attempt);
+  if (sent) sent = SendPut(request, source, call, &started);
   if (!started) {
     MutexLock lock(mutex_);
     commit_in_flight_ = false;
     extents_.CancelPublication();
+    TellAttemptFailed();
     WakeAllUses();
     return sent.error();
   }
-  Unsettled attempt{request.key, request.properties, request.condition, source.size(), "", {}, ""};
-  if (!sent && IsUnclear(sent.code())) {
-    // A source that cannot be read any more leaves no hash, and no object will be taken for ours.
-    attempt.sha256 = HashOf(source).value_or("");
-  }
   QUAY_ASSIGN(ObjectInfo info, Settle(std::move(attempt), std::move(sent), call));
   return Published(std::move(info));
+}
+
+/// C8: the next mount has to know of it if we do not live to see the answer.
+Result<ObjectInfo> FileCore::TellPut(const Unsettled& attempt) {
+  MutexLock lock(mutex_);
+  // Gone if Replace() or Rebase() came in between.
+  const uint64_t generation = extents_.publication_in_progress() ? extents_.publication_generation()
+                                                                 : extents_.generation();
+  QUAY_TRY(TellAttempt(attempt, generation, nullptr));
+  return ObjectInfo{};
 }
 
 Result<ObjectInfo> FileCore::SendPut(const PublishRequest& request, const DataSource& source,

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "cache/attempt_record.h"
 #include "cache/file_core.h"
 
 namespace quayfs {
@@ -37,6 +38,7 @@ void FileCore::AddContent(StateBatch& batch, const ContentRow& row, DirtyChange 
                           ByteRange range) const {
   if (!told_) batch.DropContent(inode_);
   batch.PutContent(row);
+  if (told_ && change == DirtyChange::kNone) return;
   if (told_ && change == DirtyChange::kAdd) {
     batch.AddDirty(inode_, range);
   } else if (told_ && change == DirtyChange::kCut) {
@@ -58,13 +60,51 @@ Status FileCore::ApplyContent(StateBatch batch, const ContentRow& row, Persist p
   return {};
 }
 
-StateBatch FileCore::BeforeChange(ByteRange /*range*/, Persist* /*persist*/) { return {}; }
+bool FileCore::HitsSeal(ByteRange range) const {
+  return seal_ && !seal_->overwritten && sealed_.Overlaps(range);
+}
+
+StateBatch FileCore::BeforeChange(ByteRange range, Persist* persist) const {
+  StateBatch batch;
+  if (HitsSeal(range)) {
+    // C2: it has to be on the disk before the first changed byte can be.
+    batch.SealOverwritten(inode_);
+    *persist = Persist::kSurvivesPowerCut;
+  }
+  // C7: what an attempt sends belongs to that attempt, whatever becomes of the file.
+  if (session_ != nullptr && !attempt_) {
+    for (const auto& [number, record] : session_->parts) {
+      if (record.told && record.part.range.Overlaps(range)) batch.DropPart(inode_, number);
+    }
+  }
+  if (attempt_ && told_generation_ == *attempt_ && told_) {
+    // The generation that is being published is not what the local file holds any more.
+    ContentRow row = RowNow();
+    row.generation = extents_.next_generation();
+    batch.PutContent(row);
+  }
+  return batch;
+}
+
+void FileCore::NoteBeforeChange(ByteRange range) {
+  if (HitsSeal(range)) seal_->overwritten = true;
+  if (session_ != nullptr) {
+    for (auto& [number, record] : session_->parts) {
+      if (record.part.range.Overlaps(range)) record.told = false;
+    }
+  }
+  if (attempt_ && told_generation_ == *attempt_) told_generation_ = extents_.next_generation();
+}
 
 Status FileCore::TellBeforeWrite(ByteRange range) {
+  if (sealing_) touched_in_seal_.Add(range);
   if (removed_) return {};
   Persist persist = Persist::kSurvivesKill;
   StateBatch batch = BeforeChange(range, &persist);
-  return batch.empty() ? Status() : context_.state.Apply(std::move(batch), persist);
+  if (batch.empty()) return {};
+  QUAY_TRY(context_.state.Apply(std::move(batch), persist));
+  NoteBeforeChange(range);
+  return {};
 }
 
 Status FileCore::TellWrite(ByteRange range) {
@@ -84,10 +124,11 @@ Status FileCore::TellWrite(ByteRange range) {
 }
 
 Status FileCore::TellTruncate(uint64_t size) {
-  if (removed_) return {};
   const uint64_t present = extents_.size();
   const bool grows = size > present;
   const ByteRange changed{std::min(size, present), std::max(size, present)};
+  if (sealing_) touched_in_seal_.Add(changed);
+  if (removed_) return {};
   Persist persist = Persist::kSurvivesKill;
   StateBatch batch = BeforeChange(changed, &persist);
   ContentRow row = RowNow();
@@ -97,18 +138,140 @@ Status FileCore::TellTruncate(uint64_t size) {
   row.modified = true;
   row.changed_at = context_.clock.Now().time_since_epoch().count();
   AddContent(batch, row, grows ? DirtyChange::kAdd : DirtyChange::kCut, changed);
-  return ApplyContent(std::move(batch), row, persist);
+  QUAY_TRY(ApplyContent(std::move(batch), row, persist));
+  NoteBeforeChange(changed);
+  return {};
 }
 
-void FileCore::TellPublished() {
-  if (removed_) return;
+namespace {
+
+/// The seal of a generation later than the one that has become the base, as a difference from the
+/// new base.
+SealRow RebasedSeal(SealRow seal, const BaseVersion& base, const std::vector<ByteRange>& cleaned) {
+  ExtentSet dirty;
+  for (const ByteRange& range : seal.dirty) dirty.Add(range);
+  for (const ByteRange& range : cleaned) dirty.Remove(range);
+  seal.dirty = dirty.ranges();
+  const std::vector<ByteRange> from_base = dirty.Missing({0, seal.size});
+  seal.base_limit = from_base.empty() ? 0 : from_base.back().end;
+  seal.base = Stored(base);
+  return seal;
+}
+
+}  // namespace
+
+void FileCore::TellPublished(const std::vector<ByteRange>& cleaned) {
+  ++bases_;
+  const std::optional<uint64_t> attempt = std::exchange(attempt_, std::nullopt);
+  if (removed_) {
+    Ignore(context_.state.Apply(StateBatch().DropUpload(inode_), Persist::kSurvivesKill));
+    return;
+  }
   StateBatch batch;
   const ContentRow row = RowNow();
   AddContent(batch, row, DirtyChange::kAll, {});
-  const Status told = ApplyContent(std::move(batch), row, Persist::kSurvivesKill);
-  // From here on the row is for the owner to drop. If it could not be written, the old one stays,
-  // and the next mount finds out what has been published.
-  if (!told || !extents_.modified()) told_ = false;
+  batch.DropUpload(inode_);
+  Persist persist = Persist::kSurvivesKill;
+  std::optional<SealRow> seal;
+  if (seal_) {
+    // C3: bytes that are clean now may be evicted, so the seal must not come back after a power
+    // cut.
+    persist = Persist::kSurvivesPowerCut;
+    if (!seal_->overwritten && attempt && seal_->generation > *attempt && extents_.modified()) {
+      seal = RebasedSeal(*seal_, base_, cleaned);
+      batch.PutSeal(*seal);
+    } else {
+      batch.DropSeal(inode_);
+    }
+  }
+  const Status told = ApplyContent(std::move(batch), row, persist);
+  if (!told) {
+    // The old row stays, with the attempt: the next mount finds out what has been published.
+    told_ = false;
+    seal_stuck_ = seal_.has_value();
+    return;
+  }
+  seal_stuck_ = false;
+  seal_ = std::move(seal);
+  sealed_.Clear();
+  if (seal_) {
+    for (const ByteRange& range : seal_->dirty) sealed_.Add(range);
+  }
+  // From here on the row of a clean file is for the owner to drop.
+  if (!extents_.modified()) told_ = false;
+}
+
+void FileCore::TellRebased() {
+  ++bases_;
+  if (removed_ || !told_) return;
+  StateBatch batch;
+  const ContentRow row = RowNow();
+  AddContent(batch, row, DirtyChange::kNone, {});
+  if (seal_) {
+    seal_->base = Stored(base_);
+    batch.PutSeal(*seal_);
+  }
+  if (std::exchange(attempt_, std::nullopt)) batch.DropUpload(inode_);
+  if (!ApplyContent(std::move(batch), row, Persist::kSurvivesKill)) told_ = false;
+}
+
+Status FileCore::TellUpload(const UploadSession& session) {
+  StateBatch batch;
+  const ContentRow row = RowNow();
+  if (!removed_) AddContent(batch, row, DirtyChange::kNone, {});
+  batch.PutUpload({inode_, session.key, session.upload_id, session.properties});
+  for (const auto& [number, record] : session.parts) {
+    if (record.told) AddPart(batch, record);
+  }
+  if (removed_) return context_.state.Apply(std::move(batch), Persist::kSurvivesKill);
+  return ApplyContent(std::move(batch), row, Persist::kSurvivesKill);
+}
+
+void FileCore::AddPart(StateBatch& batch, const PartRecord& record) const {
+  batch.PutPart({inode_, record.part.number, record.part.range,
+                 record.part.source == PartSource::kCopy, record.info.etag,
+                 record.part.range.length()});
+}
+
+Status FileCore::TellPart(const UploadSession& session, PartRecord& record) {
+  // What is sent of a frozen session belongs to its attempt, which tells of it as a whole.
+  if (session.frozen || session_.get() != &session) return {};
+  StateBatch batch;
+  AddPart(batch, record);
+  QUAY_TRY(context_.state.Apply(std::move(batch), Persist::kSurvivesKill));
+  record.told = true;
+  return {};
+}
+
+Status FileCore::TellAttempt(const Unsettled& attempt, uint64_t generation,
+                             const UploadSession* session) {
+  StateBatch batch;
+  const ContentRow row = RowNow();
+  if (!removed_) AddContent(batch, row, DirtyChange::kNone, {});
+  batch.PutUpload(AttemptRow(inode_, {generation, attempt}));
+  for (const PartInfo& part : attempt.parts) {
+    AddPart(batch, session->parts.at(part.number));
+  }
+  if (removed_) {
+    QUAY_TRY(context_.state.Apply(std::move(batch), Persist::kSurvivesKill));
+  } else {
+    QUAY_TRY(ApplyContent(std::move(batch), row, Persist::kSurvivesKill));
+  }
+  attempt_ = generation;
+  return {};
+}
+
+void FileCore::TellAttemptFailed() {
+  if (!std::exchange(attempt_, std::nullopt)) return;
+  // One that stays is found out about again, to the same end.
+  Ignore(context_.state.Apply(StateBatch().DropUpload(inode_), Persist::kSurvivesKill));
+}
+
+void FileCore::TellOrphan(const std::string& key, const std::string& upload_id) {
+  attempt_.reset();
+  // If this fails, the row of the upload stays, and the next mount goes on with it or gives it up.
+  Ignore(context_.state.Apply(StateBatch().DropUpload(inode_).PutOrphan(key, upload_id),
+                              Persist::kSurvivesKill));
 }
 
 }  // namespace quayfs

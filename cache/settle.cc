@@ -88,6 +88,7 @@ Result<ObjectInfo> FileCore::Settle(Unsettled attempt, Result<ObjectInfo> sent,
       unsettled_ = std::move(attempt);
     } else {
       extents_.CancelPublication();
+      if (attempt.upload_id.empty()) TellAttemptFailed();
     }
   }
   WakeAllUses();
@@ -97,11 +98,10 @@ Result<ObjectInfo> FileCore::Settle(Unsettled attempt, Result<ObjectInfo> sent,
 
 void FileCore::Commit(const std::string& key, const std::string& etag) {
   base_ = {key, etag, extents_.publication_size()};
-  for (const ByteRange& range : extents_.CommitPublication()) {
-    context_.budget.Add(shared_from_this(), range);
-  }
+  const std::vector<ByteRange> cleaned = extents_.CommitPublication();
+  for (const ByteRange& range : cleaned) context_.budget.Add(shared_from_this(), range);
   NoteDirtyBytes();
-  TellPublished();
+  TellPublished(cleaned);
 }
 
 Result<FileCore::Published> FileCore::ResolveUnsettled(PublishRequest* request,
@@ -120,7 +120,11 @@ Result<FileCore::Published> FileCore::ResolveUnsettled(PublishRequest* request,
   unsettled_.reset();
   if (dropped || !found) {
     extents_.CancelPublication();
-    if (!found && !attempt.upload_id.empty()) PostAbort(attempt.key, attempt.upload_id);
+    if (!dropped && attempt.upload_id.empty()) TellAttemptFailed();
+    if (!found && !attempt.upload_id.empty()) {
+      TellOrphan(attempt.key, attempt.upload_id);
+      PostAbort(attempt.key, attempt.upload_id);
+    }
     WakeAllUses();
     return Published();
   }

@@ -11,7 +11,6 @@ namespace quayfs {
 namespace {
 
 constexpr int kPartsAhead = 8;  // in flight
-constexpr std::chrono::seconds kAbortTime(10);
 
 }  // namespace
 
@@ -23,8 +22,10 @@ void FileCore::AllowStreaming(const std::string& key, const ObjectProperties& pr
     stream_ = StreamTarget{key, properties};
     stream_halted_ = false;
     stream_at_ = 0;
-    if (session_ != nullptr && !publishing_)
+    if (session_ != nullptr && !publishing_ &&
+        (session_->key != key || !SameProperties(session_->properties, properties))) {
       AbandonSession(std::exchange(session_, nullptr), &stops);
+    }
     PumpStream();
   }
   for (std::stop_source& stop : stops) stop.request_stop();
@@ -35,8 +36,8 @@ void FileCore::PumpStream() {
       extents_.size() <= stream_at_) {
     return;
   }
-  if (session_ != nullptr &&
-      (session_->phase != UploadSession::Phase::kOpen || session_->in_flight >= kPartsAhead)) {
+  if (session_ != nullptr && (session_->phase != UploadSession::Phase::kOpen ||
+                              !session_->verified || session_->in_flight >= kPartsAhead)) {
     return;
   }
   const Capabilities capabilities = context_.store.capabilities();
@@ -58,8 +59,13 @@ void FileCore::PumpStream() {
     stream_at_ = whole.end;
     if (range != whole || extents_.size() == whole.end) return;
     if (broken_.Overlaps(whole)) return;
+    if (session.parts.contains(session.next_ahead)) {
+      ++session.next_ahead;
+      continue;
+    }
     const PlannedPart part{session.next_ahead, whole, PartSource::kLocal};
-    PartTask task{session_, part, nullptr, 0, nullptr, AddUse(whole), base_, std::nullopt, true};
+    PartTask task{session_,      part,  nullptr,      0,    nullptr,
+                  AddUse(whole), base_, std::nullopt, true, {}};
     const UseRef use = task.use;
     if (!PostPart(std::move(task))) {
       RemoveUse(use);
@@ -84,6 +90,7 @@ void FileCore::BeginStream() {
 void FileCore::RunCreate(const SessionRef& session) {
   auto upload_id = context_.store.CreateUpload(session->key, session->properties,
                                                {session->stop.get_token(), std::nullopt});
+  std::vector<std::stop_source> stops;  // of nothing: no part has been sent yet
   MutexLock lock(mutex_);
   if (!upload_id) {
     session->phase = UploadSession::Phase::kAbandoned;
@@ -93,34 +100,37 @@ void FileCore::RunCreate(const SessionRef& session) {
     }
   } else {
     session->upload_id = *std::move(upload_id);
-    if (session->phase == UploadSession::Phase::kAbandoned) {
-      PostAbort(session->key, session->upload_id);
-    } else {
+    if (session->phase == UploadSession::Phase::kCreating) {
       session->phase = UploadSession::Phase::kOpen;
-      stream_at_ = 0;
-      PumpStream();
+      // C7: an upload that is not in the database is not used.
+      if (!TellUpload(*session)) {
+        stream_halted_ = true;
+        AbandonSession(session, &stops);
+        if (session_ == session) session_ = nullptr;
+      }
+    } else {
+      TellOrphan(session->key, session->upload_id);
+      PostAbort(session->key, session->upload_id);
     }
+    stream_at_ = 0;
+    PumpStream();
   }
   changed_.NotifyAll();
 }
 
 void FileCore::AbandonSession(const SessionRef& session, std::vector<std::stop_source>* stops) {
   if (session->phase == UploadSession::Phase::kAbandoned) return;
-  const bool open = session->phase == UploadSession::Phase::kOpen;
+  const bool created = session->phase != UploadSession::Phase::kCreating;
   session->phase = UploadSession::Phase::kAbandoned;
   stops->push_back(session->stop);
   stream_at_ = 0;
-  if (open && session->in_flight == 0) PostAbort(session->key, session->upload_id);
+  if (!created) return;
+  TellOrphan(session->key, session->upload_id);
+  if (session->in_flight == 0) PostAbort(session->key, session->upload_id);
 }
 
-/// Best effort: what stays is found and removed by whoever cleans up uploads of this mount. Its own
-/// deadline, since whoever gave up has usually run out of time.
 void FileCore::PostAbort(const std::string& key, const std::string& upload_id) {
-  context_.transfers.Post(
-      inode_, Transfers::Lane::kBulk, [&store = context_.store, key, upload_id] {
-        const CallOptions call{{}, std::chrono::steady_clock::now() + kAbortTime};
-        Ignore(store.AbortUpload(key, upload_id, call));
-      });
+  context_.orphans.Add(key, upload_id);
 }
 
 }  // namespace quayfs

@@ -17,6 +17,39 @@ bool UploadSession::Touch(ByteRange range) {
   return hit;
 }
 
+std::shared_ptr<UploadSession> UploadSession::Resumed() const {
+  auto next = std::make_shared<UploadSession>();
+  next->key = key;
+  next->properties = properties;
+  next->phase = Phase::kOpen;
+  next->upload_id = upload_id;
+  next->verified = verified;
+  next->at_store = at_store;
+  for (const auto& [number, record] : parts) {
+    if (record.sent && record.told && !record.stale->load()) next->parts.emplace(number, record);
+  }
+  while (next->parts.contains(next->next_ahead)) ++next->next_ahead;
+  return next;
+}
+
+bool KeepsUpload(Code code) {
+  switch (code) {
+    case Code::kUnavailable:
+    case Code::kThrottled:
+    case Code::kTimedOut:
+    case Code::kCancelled:
+    case Code::kUnauthenticated:
+    case Code::kPermissionDenied:
+    case Code::kClockSkew:
+    case Code::kUntrusted:
+    case Code::kNoSpace:
+    case Code::kQuota:
+      return true;
+    default:
+      return false;
+  }
+}
+
 bool SameProperties(const ObjectProperties& a, const ObjectProperties& b) {
   return a.content_type == b.content_type && a.cache_control == b.cache_control &&
          a.content_disposition == b.content_disposition &&

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/hash.h"
 #include "base/mutex.h"
 #include "providers/object_store.h"
 
@@ -22,7 +23,18 @@ namespace quayfs {
 
 /// One call, as the store saw it.
 struct FakeRequest {
-  enum class Kind { kHead, kGet, kPut, kCreate, kPart, kCopyPart, kComplete, kAbort, kOther };
+  enum class Kind {
+    kHead,
+    kGet,
+    kPut,
+    kCreate,
+    kPart,
+    kCopyPart,
+    kComplete,
+    kAbort,
+    kListParts,
+    kOther
+  };
   Kind kind = Kind::kOther;
   int index = 0;  // over all requests, from 0
   std::string key;
@@ -51,6 +63,7 @@ class FakeObjectStore final : public ObjectStore {
   /// Called between two pieces of a GET's or part's body.
   std::function<void(const FakeRequest&)> mid_body;
   size_t piece = 64ull << 10;  // bytes per DataSink::Write and DataSource::Read
+  bool md5_parts = false;      // a part's ETag is the MD5 of its bytes, as with most services
 
   // ---- for tests
   std::string SetObject(const std::string& key, std::string data) {
@@ -88,6 +101,11 @@ class FakeObjectStore final : public ObjectStore {
   void ForgetUploads() {
     MutexLock lock(mutex_);
     uploads_.clear();
+  }
+  /// Another client has replaced a part.
+  void ReplacePart(int number, const std::string& body) {
+    MutexLock lock(mutex_);
+    for (auto& [id, upload] : uploads_) upload.parts[number] = {body, NewEtag()};
   }
   int most_at_once() const { return most_at_once_; }
 
@@ -244,9 +262,19 @@ class FakeObjectStore final : public ObjectStore {
     return {};
   }
 
-  Result<std::vector<PartInfo>> ListParts(const std::string&, const std::string&,
-                                          const CallOptions&) override {
-    return Unused();
+  Result<std::vector<PartInfo>> ListParts(const std::string& key, const std::string& upload_id,
+                                          const CallOptions& call) override {
+    Call scope(*this, {Kind::kListParts, 0, key}, call);
+    QUAY_TRY(scope.status());
+    MutexLock lock(mutex_);
+    auto it = uploads_.find(upload_id);
+    if (it == uploads_.end() || it->second.key != key)
+      return Error(Code::kNotFound, "no such upload");
+    std::vector<PartInfo> parts;
+    for (const auto& [number, part] : it->second.parts) {
+      parts.push_back({number, part.second, part.first.size()});
+    }
+    return parts;
   }
   Result<std::vector<UploadInfo>> ListUploads(const std::string&, const CallOptions&) override {
     return Unused();
@@ -356,7 +384,8 @@ class FakeObjectStore final : public ObjectStore {
     auto it = uploads_.find(upload_id);
     if (it == uploads_.end() || it->second.key != key)
       return Error(Code::kNotFound, "no such upload");
-    const PartInfo info{number, NewEtag(), body.size()};
+    const PartInfo info{number, md5_parts ? '"' + HexEncode(Md5(body)) + '"' : NewEtag(),
+                        body.size()};
     it->second.parts[number] = {std::move(body), info.etag};
     return info;
   }
