@@ -176,6 +176,36 @@ void ResolvePending(Loading& loading) {
   }
 }
 
+/// Stands for a secret that is not looked at.
+std::string StandIn(const Option& option) {
+  return option.key == "sse_customer_key" ? Base64Encode(std::string(kCustomerKeyBytes, '\0'))
+                                          : "not-resolved";
+}
+
+void CheckPending(Loading& loading) {
+  for (const PendingSecret& pending : loading.pending_secrets) {
+    const Status there = CheckSecretSource(pending.source);
+    if (!there) {
+      loading.AddProblem(
+          pending.origin,
+          fmt::format("'{}': {}", pending.option->full_name(), there.error().message()),
+          there.code());
+      continue;
+    }
+    Ignore(SetFromText(*pending.option, StandIn(*pending.option), loading.config));
+  }
+}
+
+/// Sees that secrets can be there, without looking at one.
+void CheckSources(bool from_file, bool from_environment, Loading& loading) {
+  CheckPending(loading);
+  if (!from_file && !from_environment) return;
+  const Status there = from_file ? CheckPrivateFile(loading.config.passwd_file) : Status();
+  const s3::Credentials stand_in{"not-resolved", "not-resolved", ""};
+  TakeCredentials(there ? Result<s3::Credentials>(stand_in) : there.error(), "passwd_file",
+                  loading);
+}
+
 void CheckCustomerKey(Loading& loading) {
   const std::string& key = loading.config.store.sse_customer_key;
   if (key.empty()) return;
@@ -201,6 +231,10 @@ void FetchCredentials(Loading& loading) {
     ResolvePending(loading);
     if (from_file) TakeCredentials(FromPasswdFile(loading), "passwd_file", loading);
     if (from_environment) TakeCredentials(FromEnvironment(loading), "env_auth", loading);
+  }
+  if (loading.ok() && !loading.options().resolve_secrets &&
+      loading.options().check_secret_sources) {
+    CheckSources(from_file, from_environment, loading);
   }
   CheckCustomerKey(loading);
 }

@@ -26,6 +26,10 @@ struct LoadOptions {
   /// False: secrets are checked for form only; no file is read, no variable looked up and no
   /// command run for them.
   bool resolve_secrets = true;
+  /// Without resolve_secrets: files with secrets have to be there with the right owner and mode,
+  /// and the programs of commands to be there and executable; nothing is read, looked up in the
+  /// environment or run. A config that is loaded so holds stand-ins that serve for checks only.
+  bool check_secret_sources = false;
   /// Where names are looked up, best first. Empty: ~/.config/quayfs and /etc/quayfs, for root in
   /// the other order.
   std::vector<std::string> config_directories;

@@ -171,6 +171,11 @@ std::string WithoutLineEnd(std::string text) {
   return text;
 }
 
+Status CheckCommand(const std::vector<std::string>& command) {
+  if (!command.empty() && !command.front().empty() && command.front().front() == '/') return {};
+  return Error(Code::kInvalidArgument, "a command must begin with the full path of a program");
+}
+
 }  // namespace
 
 std::string SecretSource::Describe() const {
@@ -224,9 +229,7 @@ Result<FileText> ReadConfigFile(const std::string& path) {
 }
 
 Result<std::string> RunSecretCommand(const std::vector<std::string>& command, Duration timeout) {
-  if (command.empty() || command.front().empty() || command.front().front() != '/') {
-    return Error(Code::kInvalidArgument, "a command must begin with the full path of a program");
-  }
+  QUAY_TRY(CheckCommand(command));
   const std::string& program = command.front();
   const SteadyClock::time_point deadline = SteadyClock::now() + timeout;
   QUAY_ASSIGN(const Child child, StartCommand(command));
@@ -246,6 +249,31 @@ Result<std::string> RunSecretCommand(const std::vector<std::string>& command, Du
   std::string secret(TrimBlanks(*output));
   if (secret.empty()) return Error(Code::kInvalidArgument, program + " printed nothing");
   return secret;
+}
+
+Status CheckPrivateFile(const std::string& path) {
+  QUAY_ASSIGN(const OpenedFile file, OpenRegular(path));
+  QUAY_TRY(CheckFileIsPrivate(file.facts, path, true));
+  if (file.facts.st_size == 0) return Error(Code::kInvalidArgument, path + " is empty");
+  if (static_cast<size_t>(file.facts.st_size) > kMaxSecretBytes) {
+    return Error(Code::kTooLarge, path + " is too large for what it is");
+  }
+  return {};
+}
+
+Status CheckSecretSource(const SecretSource& source) {
+  switch (source.kind) {
+    case SecretSource::Kind::kFile:
+      return CheckPrivateFile(source.name);
+    case SecretSource::Kind::kVariable:
+      return {};
+    case SecretSource::Kind::kCommand:
+      break;
+  }
+  QUAY_TRY(CheckCommand(source.command));
+  const std::string& program = source.command.front();
+  if (access(program.c_str(), X_OK) != 0) return ErrnoError(errno, "cannot run " + program);
+  return {};
 }
 
 Result<std::string> ResolveSecret(const SecretSource& source, const Environment& environment,

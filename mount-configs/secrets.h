@@ -47,6 +47,13 @@ Result<FileText> ReadConfigFile(const std::string& path);
 /// path, status not 0, no output, too much of it; kTimedOut.
 Result<std::string> RunSecretCommand(const std::vector<std::string>& command, Duration timeout);
 
+/// As ReadPrivateFile, but reads nothing; an empty file is kInvalidArgument.
+Status CheckPrivateFile(const std::string& path);
+
+/// That the secret can be there: the file, or the program of the command. Nothing is read or run,
+/// and a variable may well be set elsewhere only.
+Status CheckSecretSource(const SecretSource& source);
+
 using Environment = std::function<std::optional<std::string>(const std::string&)>;
 
 /// The value, trimmed of the line end; empty ones are refused.

@@ -96,7 +96,7 @@ void PrintJson(const std::string& config, const std::vector<CheckRow>& rows) {
 
 int RunCheck(const CheckRequest& request) {
   ForbidCoreDumps();
-  const auto config = LoadConfig(request.config, request.options, true);
+  const auto config = LoadConfig(request.config, request.options, SecretUse::kResolve);
   if (!config && !request.json) {
     PrintError(config.error().message());
     return kExitCheckFailed;

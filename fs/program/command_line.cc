@@ -45,6 +45,7 @@ struct Line {
   CheckRequest check;
   std::string config;
   std::vector<std::string> config_options;
+  bool config_secrets = false;
   std::string provider;
 };
 
@@ -110,8 +111,12 @@ void AddConfig(CLI::App& app, Line& line, Chosen* chosen) {
       command->add_subcommand("check", "Check a mount config without asking the store");
   check->add_option("CONFIG", line.config, "A mount config, by path or name")->required();
   AddOptions(check, &line.config_options);
+  check->add_flag("--secrets", line.config_secrets,
+                  "Also read secrets from their files and variables, and run their commands");
   check->callback([&line, chosen] {
-    *chosen = [&line] { return RunConfigCheck(line.config, line.config_options); };
+    *chosen = [&line] {
+      return RunConfigCheck(line.config, line.config_options, line.config_secrets);
+    };
   });
   CLI::App* const show =
       command->add_subcommand("show", "The config in effect, defaults included, secrets masked");

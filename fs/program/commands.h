@@ -38,7 +38,9 @@ struct CheckRequest {
 };
 int RunCheck(const CheckRequest& request);
 
-int RunConfigCheck(const std::string& config, const std::vector<std::string>& options);
+/// `secrets`: also reads secret files, looks at variables and runs commands.
+int RunConfigCheck(const std::string& config, const std::vector<std::string>& options,
+                   bool secrets);
 int RunConfigShow(const std::string& config, const std::vector<std::string>& options);
 int RunConfigOptions();
 

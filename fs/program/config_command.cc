@@ -51,8 +51,10 @@ void PrintProvider(const Profile& profile) {
 
 }  // namespace
 
-int RunConfigCheck(const std::string& config, const std::vector<std::string>& options) {
-  const auto loaded = LoadConfig(config, options, true);
+int RunConfigCheck(const std::string& config, const std::vector<std::string>& options,
+                   bool secrets) {
+  const auto loaded =
+      LoadConfig(config, options, secrets ? SecretUse::kResolve : SecretUse::kCheck);
   if (!loaded) {
     PrintError(loaded.error().message());
     return kExitUsage;
@@ -70,7 +72,7 @@ int RunConfigCheck(const std::string& config, const std::vector<std::string>& op
 }
 
 int RunConfigShow(const std::string& config, const std::vector<std::string>& options) {
-  const auto loaded = LoadConfig(config, options, false);
+  const auto loaded = LoadConfig(config, options, SecretUse::kIgnore);
   if (!loaded) {
     PrintError(loaded.error().message());
     return kExitUsage;

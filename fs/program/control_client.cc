@@ -32,6 +32,19 @@ Code CodeByName(const std::string& name) {
   return Code::kInternal;
 }
 
+SyncProgress ProgressOf(const json& reply) {
+  const auto number = [&reply](const char* key) {
+    const auto found = reply.find(key);
+    return found != reply.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
+  };
+  return {number("files"), number("bytes")};
+}
+
+Status GoOn(const ControlClient::OnProgress& on_progress, const SyncProgress& progress) {
+  if (!on_progress || on_progress(progress)) return {};
+  return Error(Code::kCancelled, "it took too long");
+}
+
 Result<json> CheckReply(const std::string& line) {
   json reply = json::parse(line, nullptr, false);
   if (!reply.is_object() || !reply.contains("reply") || !reply["reply"].is_string()) {
@@ -90,13 +103,30 @@ Result<json> ControlClient::AskStatus() {
   return reply.value("status", json::object());
 }
 
-Status ControlClient::AskSync(const std::function<void(const SyncProgress&)>& on_progress) {
-  QUAY_TRY(Ask("sync", on_progress));
+Status ControlClient::AskSync(const OnProgress& on_progress) {
+  QUAY_TRY(Ask("sync", [&](const SyncProgress& progress) { return GoOn(on_progress, progress); }));
   return {};
 }
 
+Status ControlClient::AskWait(const std::function<Status()>& begun, const OnProgress& on_progress) {
+  bool first = true;
+  QUAY_TRY(Ask("wait", [&](const SyncProgress& progress) -> Status {
+    if (first) {
+      first = false;
+      QUAY_TRY(begun());
+    }
+    return GoOn(on_progress, progress);
+  }));
+  return {};
+}
+
+Result<SyncProgress> ControlClient::AskEnd() {
+  QUAY_ASSIGN(const json reply, Ask("end", nullptr));
+  return ProgressOf(reply);
+}
+
 Result<json> ControlClient::Ask(const std::string& command,
-                                const std::function<void(const SyncProgress&)>& on_progress) {
+                                const std::function<Status(const SyncProgress&)>& on_progress) {
   const std::string request =
       json({{"quayfs", kControlVersion}, {"command", command}}).dump() + "\n";
   if (::send(fd_.get(), request.data(), request.size(), MSG_NOSIGNAL) !=
@@ -109,8 +139,7 @@ Result<json> ControlClient::Ask(const std::string& command,
     while (const std::optional<std::string> line = lines.Take()) {
       QUAY_ASSIGN(const json reply, CheckReply(*line));
       if (reply["reply"] != "progress") return reply;
-      if (on_progress)
-        on_progress({reply.value("files", uint64_t{0}), reply.value("bytes", uint64_t{0})});
+      if (on_progress) QUAY_TRY(on_progress(ProgressOf(reply)));
     }
     const ssize_t got = ::recv(fd_.get(), buffer.data(), buffer.size(), 0);
     if (got < 0 && errno == EINTR) continue;

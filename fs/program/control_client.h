@@ -31,13 +31,20 @@ class ControlClient {
 
   /// What `quayfs status --json` prints of one mount.
   Result<nlohmann::json> AskStatus();
+  /// Gets how far it is several times a second; false: it has been enough (kCancelled).
+  using OnProgress = std::function<bool(const SyncProgress&)>;
   /// Returns when everything is in the bucket, or with the daemon's error.
-  Status AskSync(const std::function<void(const SyncProgress&)>& on_progress);
+  Status AskSync(const OnProgress& on_progress);
+  /// Calls `begun` once the daemon is sure to report its end here, then waits for that. OK:
+  /// everything is in the bucket. An error of `begun` is returned at once.
+  Status AskWait(const std::function<Status()>& begun, const OnProgress& on_progress);
+  /// The daemon ends at once; returns what is not in the bucket.
+  Result<SyncProgress> AskEnd();
 
  private:
   ControlClient(UniqueFd fd, pid_t pid) : fd_(std::move(fd)), pid_(pid) {}
   Result<nlohmann::json> Ask(const std::string& command,
-                             const std::function<void(const SyncProgress&)>& on_progress);
+                             const std::function<Status(const SyncProgress&)>& on_progress);
 
   UniqueFd fd_;
   pid_t pid_ = 0;

@@ -6,7 +6,11 @@
 //   -> {"quayfs":1,"command":"sync"}            <-
 //   {"quayfs":1,"reply":"progress","files":3,"bytes":4096} any number of times
 //                                               <- {"quayfs":1,"reply":"done"}
-//   any command                                 <-
+//   -> {"quayfs":1,"command":"wait"}            <- as for sync, the first progress at once; done
+//   when the daemon ends with everything in the bucket
+//   -> {"quayfs":1,"command":"end"}             <-
+//   {"quayfs":1,"reply":"ending","files":3,"bytes":4096} and the daemon ends without what is not in
+//   the bucket any command                                 <-
 //   {"quayfs":1,"reply":"error","code":"unavailable","message":"..."}
 //
 // One command per connection; the connection is closed after the last reply. A number at "quayfs"

@@ -149,7 +149,16 @@ class Server final : public ControlServer {
       reply["status"] = handlers_.status();
       SendLine(fd, reply);
     } else if (command == "sync") {
-      ServeSync(fd);
+      ServeLong(fd, handlers_.sync);
+    } else if (command == "wait") {
+      // Says that it is heard before the caller does what makes the daemon end.
+      SendLine(fd, Progress());
+      ServeLong(fd, handlers_.wait);
+    } else if (command == "end") {
+      json reply = Progress();
+      reply["reply"] = "ending";
+      SendLine(fd, reply);
+      handlers_.end();
     } else {
       SendLine(fd, ErrorReply(Error(Code::kNotSupported,
                                     "the running quayfs does not know this command")));
@@ -176,14 +185,22 @@ class Server final : public ControlServer {
     return std::nullopt;
   }
 
-  void ServeSync(int fd) {
+  json Progress() const {
+    const SyncProgress progress = handlers_.progress();
+    json reply = Reply("progress");
+    reply["files"] = progress.files;
+    reply["bytes"] = progress.bytes;
+    return reply;
+  }
+
+  void ServeLong(int fd, const std::function<Status(const CallOptions&)>& handler) {
     auto running = std::make_shared<RunningSync>();
     const std::stop_callback stop(cancel_.get_token(),
                                   [running] { running->cancel.request_stop(); });
-    syncs_.Post([this, running] {
+    syncs_.Post([&handler, running] {
       CallOptions call;
       call.cancel = running->cancel.get_token();
-      Status outcome = handlers_.sync(call);
+      Status outcome = handler(call);
       const MutexLock lock(running->mutex);
       running->outcome = std::move(outcome);
       running->changed.NotifyAll();
@@ -194,12 +211,8 @@ class Server final : public ControlServer {
         SendLine(fd, outcome->ok() ? Reply("done") : ErrorReply(outcome->error()));
         return;
       }
-      const SyncProgress progress = handlers_.progress();
-      json reply = Reply("progress");
-      reply["files"] = progress.files;
-      reply["bytes"] = progress.bytes;
       // Nobody listens any more: what is under way may finish, nobody waits for it.
-      if (!SendLine(fd, reply)) running->cancel.request_stop();
+      if (!SendLine(fd, Progress())) running->cancel.request_stop();
     }
   }
 
@@ -269,9 +282,10 @@ Result<std::unique_ptr<ControlServer>> ControlServer::Start(const std::string& m
   const std::string unfinished = ".new-" + std::to_string(::getpid());
   QUAY_TRY(Bind(listener.get(), directory.get(), unfinished));
   RemoveStaleSockets(path, directory.get());
-  if (ControlClient::Connect(path + "/" + name)) {
+  if (const auto other = ControlClient::Connect(path + "/" + name)) {
     ::unlinkat(directory.get(), unfinished.c_str(), 0);
-    return Error(Code::kBusy, "already mounted: another quayfs serves " + mount_point);
+    return Error(Code::kBusy, "already mounted: the quayfs with pid " +
+                                  std::to_string(other->pid()) + " serves " + mount_point);
   }
   if (::renameat(directory.get(), unfinished.c_str(), directory.get(), name.c_str()) != 0) {
     const int error = errno;

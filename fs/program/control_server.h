@@ -32,6 +32,11 @@ struct ControlHandlers {
   std::function<nlohmann::json()> status;
   std::function<Status(const CallOptions& call)> sync;  // blocks
   std::function<SyncProgress()> progress;               // never blocks
+  /// Blocks until the daemon is about to end: OK if everything is in the bucket.
+  std::function<Status(const CallOptions& call)> wait;
+  /// Ends the process without what is not in the bucket. Called after the reply, and may not
+  /// return.
+  std::function<void()> end;
 };
 
 class ControlServer {

@@ -2,6 +2,7 @@
 
 #include "fs/program/daemon.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -16,6 +18,7 @@
 #include "base/executor.h"
 #include "base/log.h"
 #include "base/mutex.h"
+#include "base/text.h"
 #include "cache/cache.h"
 #include "fs/file_system.h"
 #include "fs/fuse/fuse_mount.h"
@@ -23,6 +26,8 @@
 #include "fs/program/exit_status.h"
 #include "fs/program/messages.h"
 #include "fs/program/mount_point.h"
+#include "fs/program/mount_table.h"
+#include "fs/program/other_daemon.h"
 #include "fs/program/probe_use.h"
 #include "fs/program/process_setup.h"
 #include "fs/program/reach.h"
@@ -42,6 +47,7 @@ constexpr auto kStartTimeout = std::chrono::seconds(15);
 constexpr auto kLeaveLimit = std::chrono::minutes(30);
 constexpr auto kLeavePauseFirst = std::chrono::seconds(1);
 constexpr auto kLeavePauseMax = std::chrono::seconds(30);
+constexpr auto kLookAgain = std::chrono::milliseconds(500);
 
 /// It may work when tried again.
 bool IsTransient(Code code) {
@@ -64,10 +70,15 @@ class Daemon {
     }
     const Status served = Serve(readiness);
     if (!served) Log(LogLevel::kError, "mount.failed", {{"error", served.error().ToString()}});
-    const bool published = PublishRest();
+    const Status published = PublishRest();
+    {
+      const MutexLock lock(mutex_);
+      outcome_ = published;
+      ended_.NotifyAll();
+    }
     control_.reset();
     Log(LogLevel::kInfo, "mount.ended", {{"mount_point", mount_point_}});
-    return served.ok() && published ? kExitOk : kExitFailed;
+    return served.ok() && published.ok() ? kExitOk : kExitFailed;
   }
 
  private:
@@ -99,7 +110,9 @@ class Daemon {
     if (!reachable) return Explained(reachable.error());
 
     QUAY_TRY(MakeDirectories(rooms.cache.directory));
-    QUAY_ASSIGN(cache_, Cache::Open(rooms.cache, *store_, SystemDisk()));
+    auto cache = Cache::Open(rooms.cache, *store_, SystemDisk());
+    if (!cache) return cache.Is(Code::kBusy) ? CacheInUse(cache.error()) : cache.error();
+    cache_ = *std::move(cache);
     auto file_system =
         FileSystem::Open(rooms.file_system, *store_, *cache_, background_, SystemClock(), call);
     if (!file_system) return Explained(file_system.error());
@@ -111,6 +124,22 @@ class Daemon {
     return OpenControlSocket();
   }
 
+  /// Who has it, if that can be found out.
+  Error CacheInUse(const Error& error) const {
+    for (const OtherDaemon& other : ListDaemons()) {
+      const auto cache = other.status.find("cache");
+      if (cache == other.status.end() || !cache->is_object() ||
+          cache->value("directory", nlohmann::json()) != nlohmann::json(config_.cache.directory))
+        continue;
+      if (other.leaving()) return Error(Code::kBusy, WhyStillThere(other));
+      return Error(Code::kBusy,
+                   fmt::format("the cache directory {} is in use by the quayfs (pid {}) that "
+                               "serves {}; every mount needs its own: cache.directory",
+                               config_.cache.directory, other.pid, other.mount_point()));
+    }
+    return error;
+  }
+
   Status OpenControlSocket() {
     ControlHandlers handlers;
     handlers.status = [this] { return MakeStatus(Facts(), config_); };
@@ -119,6 +148,8 @@ class Daemon {
       const PendingWork pending = file_system_->pending();
       return SyncProgress{pending.files, pending.bytes};
     };
+    handlers.wait = [this](const CallOptions& call) { return WaitForOutcome(call); };
+    handlers.end = [this] { EndNow("asked to"); };
     auto control = ControlServer::Start(mount_point_, std::move(handlers));
     if (control) {
       control_ = *std::move(control);
@@ -144,6 +175,10 @@ class Daemon {
     facts.probe = probe_.probe;
     facts.probe_note = probe_.note;
     facts.state = leaving_ ? "leaving" : "serving";
+    const MutexLock lock(mutex_);
+    facts.leaving_since = leaving_since_;
+    facts.leaving_until = leaving_until_;
+    if (!leave_error_.empty()) facts.pending.last_error = leave_error_;
     return facts;
   }
 
@@ -176,14 +211,27 @@ class Daemon {
     return file_system_->SyncAll(context);
   }
 
+  Status WaitForOutcome(const CallOptions& call) {
+    const MutexLock lock(mutex_);
+    while (!outcome_) {
+      if (call.cancel.stop_requested()) return Error(Code::kCancelled, "nobody waits any more");
+      ended_.WaitUntil(mutex_, std::chrono::steady_clock::now() + kLookAgain);
+    }
+    return *outcome_;
+  }
+
   // On the signal watcher's thread, which must stay free to take the second signal.
   void OnSignal(int signal, int count) {
-    if (count > 1) EndNow();
-    Log(LogLevel::kInfo, "mount.stopping", {{"signal", signal}, {"mount_point", mount_point_}});
+    if (count > 1) EndNow("a second signal");
+    Log(LogLevel::kInfo, "mount.stopping",
+        {{"signal", signal},
+         {"mount_point", mount_point_},
+         {"advice", "a second signal ends the daemon without what is not uploaded yet"}});
     const MutexLock lock(mutex_);
     if (!may_stop_) return;
     may_stop_ = false;
     leaving_ = true;
+    leaving_since_ = SystemClock().Now();
     stopper_ = std::thread([this] {
       const Status published = Publish({});
       if (!published)
@@ -192,36 +240,60 @@ class Daemon {
     });
   }
 
-  [[noreturn]] void EndNow() {
-    LogPending(LogLevel::kError, "mount.ended_early");
-    // Whatever may be mounted there after Run() has returned is not ours.
-    if (!unmounted_) mount_->Stop();
-    ::_exit(kExitFailed);
+  /// Waits for nothing: requests to the store, and those who have called the file system, may be
+  /// stuck for as long as they like.
+  [[noreturn]] void EndNow(std::string_view why) {
+    const bool complete = file_system_->pending().files == 0;
+    LogPending(complete ? LogLevel::kInfo : LogLevel::kError, "mount.ended_early", why);
+    // Whatever may be mounted there after Run() has returned is not ours, nor what came after a
+    // lazy unmount.
+    const auto table = ReadMountTable();
+    const MountEntry* const entry = table ? FindMountAt(*table, mount_point_) : nullptr;
+    if (!unmounted_ && entry != nullptr && entry->is_quayfs()) mount_->Stop();
+    ::_exit(complete ? kExitOk : kExitFailed);
   }
 
-  void LogPending(LogLevel level, std::string_view event) const {
+  void LogPending(LogLevel level, std::string_view event, std::string_view why) const {
     const PendingWork pending = file_system_->pending();
     Log(level, event,
         {{"mount_point", mount_point_},
+         {"why", why},
          {"files_not_in_bucket", pending.files},
          {"bytes_not_in_bucket", pending.bytes},
          {"cache_directory", config_.cache.directory}});
   }
 
-  /// After the last request: brings what is left to the bucket. False if something stayed behind.
-  bool PublishRest() {
+  /// After the last request: brings what is left to the bucket. An error says what stayed behind.
+  Status PublishRest() {
     const SteadyTime limit = std::chrono::steady_clock::now() + kLeaveLimit;
+    {
+      const WallTime now = SystemClock().Now();
+      const MutexLock lock(mutex_);
+      leaving_since_ = leaving_since_.value_or(now);
+      leaving_until_ = now + kLeaveLimit;
+    }
     Duration pause = kLeavePauseFirst;
     for (;;) {
       const Status published = Publish({});
-      if (published) return true;
+      if (published) return {};
       Log(LogLevel::kError, "publish.failed", {{"error", published.error().ToString()}});
-      LogPending(LogLevel::kError, "publish.pending");
+      LogPending(LogLevel::kError, "publish.pending", "it is tried again");
+      {
+        const MutexLock lock(mutex_);
+        leave_error_ = OneLine(published.error().message());
+      }
       if (!IsTransient(published.code()) || std::chrono::steady_clock::now() + pause >= limit)
-        return false;
+        return NotInBucket(published.error());
       SystemClock().Sleep(pause, {});
       pause = std::min<Duration>(pause * 2, kLeavePauseMax);
     }
+  }
+
+  Error NotInBucket(const Error& error) const {
+    const PendingWork pending = file_system_->pending();
+    return Error(error.code(), fmt::format("{} file{}, {}, did not get into {}: {}", pending.files,
+                                           pending.files == 1 ? "" : "s", FormatSize(pending.bytes),
+                                           store_->name(), OneLine(error.message())));
   }
 
   const MountConfig& config_;
@@ -229,9 +301,14 @@ class Daemon {
   const WallTime started_;
   std::atomic<bool> leaving_ = false;
   std::atomic<bool> unmounted_ = false;  // Run() has returned
-  Mutex mutex_{LockRank::kProgram};
+  mutable Mutex mutex_{LockRank::kProgram};
   bool may_stop_ QUAY_GUARDED_BY(mutex_) = true;
   std::thread stopper_ QUAY_GUARDED_BY(mutex_);
+  std::optional<WallTime> leaving_since_ QUAY_GUARDED_BY(mutex_);
+  std::optional<WallTime> leaving_until_ QUAY_GUARDED_BY(mutex_);
+  std::string leave_error_ QUAY_GUARDED_BY(mutex_);
+  std::optional<Status> outcome_ QUAY_GUARDED_BY(mutex_);  // of PublishRest
+  CondVar ended_;
   ProbeInUse probe_;
   Capabilities capabilities_at_start_;
   // Each uses those above it, and is destroyed before them.

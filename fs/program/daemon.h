@@ -7,7 +7,8 @@
 //   serving   until umount(8), `quayfs umount`, SIGTERM or SIGINT
 //   leaving   on a signal: publish, unmount lazily; in any case: publish what is left, again and
 //   again while the store is
-//             merely away. A second signal ends the process at once and says what was lost.
+//             merely away. A second signal, or `quayfs umount --force`, ends the process at once
+//             and says what did not get into the bucket.
 
 #pragma once
 

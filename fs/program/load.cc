@@ -12,9 +12,10 @@
 namespace quayfs::program {
 
 Result<MountConfig> LoadConfig(const std::string& config, const std::vector<std::string>& options,
-                               bool resolve_secrets) {
+                               SecretUse secrets) {
   LoadOptions load;
-  load.resolve_secrets = resolve_secrets;
+  load.resolve_secrets = secrets == SecretUse::kResolve;
+  load.check_secret_sources = secrets == SecretUse::kCheck;
   for (const std::string& text : options) {
     for (std::string& option : SplitMountOptions(text))
       load.mount_options.push_back(std::move(option));

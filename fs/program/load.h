@@ -10,10 +10,16 @@
 
 namespace quayfs::program {
 
+enum class SecretUse {
+  kIgnore,   // for showing the config
+  kCheck,    // LoadOptions::check_secret_sources
+  kResolve,  // read, looked up, run
+};
+
 /// The mount config with what -o says on top. Errors as LoadMountConfig's: one problem on each line
 /// of the message.
 Result<MountConfig> LoadConfig(const std::string& config, const std::vector<std::string>& options,
-                               bool resolve_secrets);
+                               SecretUse secrets);
 
 /// To standard error, one line each.
 void PrintWarnings(const MountConfig& config);

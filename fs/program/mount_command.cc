@@ -12,21 +12,33 @@
 #include "fs/program/load.h"
 #include "fs/program/messages.h"
 #include "fs/program/mount_point.h"
+#include "fs/program/other_daemon.h"
 #include "fs/program/process_setup.h"
 
 namespace quayfs::program {
 namespace {
+
+constexpr int kPredecessorMs = 3000;
 
 int Fail(const Error& error) {
   PrintError(OneLine(error.message()));
   return kExitFailed;
 }
 
+/// An unmounted daemon that still brings files to the bucket: mounting now would show the bucket
+/// without them. One that is about to end is waited for.
+Status WaitForPredecessor(const std::string& mount_point) {
+  const auto daemon = FindDaemonOf(mount_point);
+  if (!daemon || WaitForEnd(daemon->pid, kPredecessorMs)) return {};
+  const auto still = FindDaemonOf(mount_point);
+  return still ? Error(Code::kBusy, WhyStillThere(*still)) : Status();
+}
+
 }  // namespace
 
 int RunMount(const MountRequest& request) {
   ForbidCoreDumps();
-  const auto config = LoadConfig(request.config, request.options, true);
+  const auto config = LoadConfig(request.config, request.options, SecretUse::kResolve);
   if (!config) {
     PrintError(config.error().message());
     return kExitUsage;
@@ -35,6 +47,7 @@ int RunMount(const MountRequest& request) {
   const auto place = PrepareMountPoint(request.mount_point);
   if (!place) return Fail(place.error());
   if (!place->note.empty()) PrintError(place->note);
+  if (const auto gone = WaitForPredecessor(place->path); !gone) return Fail(gone.error());
 
   SetLogThreshold(config->log_level);
   RaiseFileLimit();

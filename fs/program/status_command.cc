@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "fs/program/commands.h"
@@ -15,6 +18,7 @@
 #include "fs/program/messages.h"
 #include "fs/program/mount_point.h"
 #include "fs/program/mount_table.h"
+#include "fs/program/other_daemon.h"
 #include "fs/program/status_report.h"
 
 namespace quayfs::program {
@@ -69,6 +73,35 @@ Result<std::vector<MountEntry>> Select(const std::string& mount_point) {
   return selected;
 }
 
+MountStatus AnswerOf(OtherDaemon daemon) {
+  MountStatus answer;
+  answer.mount_point = daemon.mount_point();
+  answer.status = std::move(daemon.status);
+  return answer;
+}
+
+/// Daemons that have been unmounted and still bring files to the bucket.
+std::vector<MountStatus> Leaving(const std::vector<MountEntry>& mounted) {
+  std::vector<MountStatus> answers;
+  for (OtherDaemon& daemon : ListDaemons()) {
+    const std::string place = daemon.mount_point();
+    const bool listed = std::any_of(mounted.begin(), mounted.end(), [&](const MountEntry& entry) {
+      return entry.mount_point == place;
+    });
+    if (!listed) answers.push_back(AnswerOf(std::move(daemon)));
+  }
+  return answers;
+}
+
+/// The one that was mounted there, if it is still busy.
+std::optional<MountStatus> LeavingAt(const std::string& mount_point) {
+  const auto path = ResolveMountPoint(mount_point);
+  if (!path) return std::nullopt;
+  auto daemon = FindDaemonOf(*path);
+  if (!daemon) return std::nullopt;
+  return AnswerOf(*std::move(daemon));
+}
+
 void PrintJson(const std::vector<MountStatus>& mounts) {
   json all = json::array();
   for (const MountStatus& mount : mounts) {
@@ -86,16 +119,22 @@ void PrintJson(const std::vector<MountStatus>& mounts) {
 
 int RunStatus(const std::string& mount_point, bool as_json) {
   const auto entries = Select(mount_point);
-  if (!entries) {
-    PrintError(OneLine(entries.error().message()));
-    return kExitFailed;
-  }
   std::vector<MountStatus> mounts;
-  bool failed = false;
-  for (const MountEntry& entry : *entries) {
-    mounts.push_back(Ask(entry));
-    failed = failed || !mounts.back().failed.empty();
+  if (!entries) {
+    const auto leaving = LeavingAt(mount_point);
+    if (!leaving) {
+      PrintError(OneLine(entries.error().message()));
+      return kExitFailed;
+    }
+    mounts.push_back(*leaving);
+  } else {
+    for (const MountEntry& entry : *entries) mounts.push_back(Ask(entry));
+    if (mount_point.empty()) {
+      for (MountStatus& leaving : Leaving(*entries)) mounts.push_back(std::move(leaving));
+    }
   }
+  const bool failed = std::any_of(mounts.begin(), mounts.end(),
+                                  [](const MountStatus& mount) { return !mount.failed.empty(); });
   if (as_json) {
     PrintJson(mounts);
   } else if (mounts.empty()) {

@@ -117,6 +117,11 @@ json MakeStatus(const StatusFacts& facts, const MountConfig& config) {
   status["pid"] = static_cast<uint64_t>(facts.pid);
   status["started"] = FormatIsoExtended(facts.started);
   status["uptime_seconds"] = static_cast<uint64_t>(uptime > 0 ? uptime : 0);
+  if (facts.leaving_since) {
+    json leaving = {{"since", FormatIsoExtended(*facts.leaving_since)}};
+    if (facts.leaving_until) leaving["until"] = FormatIsoExtended(*facts.leaving_until);
+    status["leaving"] = std::move(leaving);
+  }
   status["pending"] = {{"files", facts.pending.files}, {"bytes", facts.pending.bytes}};
   status["open_files"] = facts.pending.open_files;
   status["known_inodes"] = facts.pending.known_inodes;
@@ -145,6 +150,10 @@ std::string RenderStatus(const json& status) {
   row("config", Text(status, "config"));
   row("daemon", fmt::format("pid {}, {} for {}", Number(status, "pid"), Text(status, "state"),
                             FormatDuration(Number(status, "uptime_seconds"))));
+  const std::string until = Text(Object(status, "leaving"), "until");
+  if (!until.empty())
+    row("leaving",
+        fmt::format("since {}, tries until {}", Text(Object(status, "leaving"), "since"), until));
   const uint64_t files = Number(pending, "files");
   row("pending", files == 0 ? "nothing: everything is in the bucket"
                             : fmt::format("{}, {}, not in the bucket yet", Count(files, "file"),

@@ -30,6 +30,8 @@ struct StatusFacts {
   std::optional<RememberedProbe> probe;
   std::string probe_note;  // where the probe comes from, or why there is none; for people
   std::string state;       // "serving", "leaving"
+  std::optional<WallTime> leaving_since;
+  std::optional<WallTime> leaving_until;  // then it gives up what it cannot bring to the bucket
 };
 
 /// Holds no secret: of the config only its name, path and what is harmless.

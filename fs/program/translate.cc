@@ -22,6 +22,7 @@ CacheConfig TranslateCache(const MountConfig& config) {
   cache.fetch_part = config.cache.fetch_size;
   cache.read_ahead_max = config.cache.read_ahead;
   cache.transfers = static_cast<size_t>(config.transfer.max_in_flight);
+  cache.upload_concurrency = static_cast<size_t>(config.transfer.upload_concurrency.value_or(0));
   cache.snapshot_memory = config.cache.memory;
   return cache;
 }

@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -20,9 +22,12 @@
 #include "fs/program/messages.h"
 #include "fs/program/mount_point.h"
 #include "fs/program/mount_table.h"
+#include "fs/program/other_daemon.h"
 
 namespace quayfs::program {
 namespace {
+
+constexpr auto kForcePatience = std::chrono::seconds(5);
 
 /// One line on a terminal that is written over; nothing anywhere else.
 class ProgressLine {
@@ -56,20 +61,34 @@ std::string Describe(const SyncProgress& progress) {
 
 Status SyncThrough(ControlClient& client) {
   ProgressLine line;
-  return client.AskSync([&line](const SyncProgress& progress) { line.Show(Describe(progress)); });
+  return client.AskSync([&line](const SyncProgress& progress) {
+    line.Show(Describe(progress));
+    return true;
+  });
 }
 
-/// Returns when the process has ended; everything is in the bucket by then, or its log says what is
-/// not.
+/// As long as something moves: --force is for a store that does not answer, not for a slow one.
+Status SyncWhileItMoves(ControlClient& client) {
+  ProgressLine line;
+  std::optional<SyncProgress> last;
+  auto moved = std::chrono::steady_clock::now();
+  return client.AskSync([&](const SyncProgress& progress) {
+    line.Show(Describe(progress));
+    const auto now = std::chrono::steady_clock::now();
+    if (!last || last->files != progress.files || last->bytes != progress.bytes) {
+      last = progress;
+      moved = now;
+    }
+    return now - moved < kForcePatience;
+  });
+}
+
+/// Returns when the process has ended.
 Status WaitForExit(const UniqueFd& process) {
   pollfd polled{process.get(), POLLIN, 0};
-  ProgressLine line;
-  for (int waited = 0;; ++waited) {
-    constexpr int kIntervalMs = 500;
-    const int ready = ::poll(&polled, 1, kIntervalMs);
-    if (ready > 0) return {};
-    if (ready < 0 && errno != EINTR) return ErrnoError(errno, "wait for the daemon to end");
-    if (waited > 0) line.Show("waiting for the last uploads");
+  for (;;) {
+    if (::poll(&polled, 1, -1) > 0) return {};
+    if (errno != EINTR) return ErrnoError(errno, "wait for the daemon to end");
   }
 }
 
@@ -98,32 +117,101 @@ Result<MountEntry> FindQuayfs(const std::string& path) {
   return *entry;
 }
 
+/// The daemon ends at once, and says what it leaves behind.
+int EndDaemon(const std::string& mount_point, ControlClient client) {
+  const UniqueFd process = OpenProcess(client.pid());
+  const auto left = client.AskEnd();
+  if (!left) return Fail(fmt::format("{}: {}", mount_point, left.error().message()));
+  if (process.valid()) {
+    const Status ended = WaitForExit(process);
+    if (!ended) return Fail(ended.error().message());
+  }
+  if (left->files == 0) return kExitOk;
+  return Fail(
+      fmt::format("{} is unmounted, but {} file{}, {}, did not get into the bucket; its cache "
+                  "directory has them",
+                  mount_point, left->files, left->files == 1 ? "" : "s", FormatSize(left->bytes)));
+}
+
+/// Unmounts, and returns when the daemon has ended: with success if everything is in the bucket.
+int UnmountAndWait(const MountEntry& entry) {
+  auto client = ControlClient::ConnectTo(entry);
+  if (!client) return Fail(client.error().message());
+  const UniqueFd process = OpenProcess(client->pid());
+  Status unmounted;
+  bool asked = false;
+  ProgressLine line;
+  const Status waited = client->AskWait(
+      [&] {
+        asked = true;
+        return unmounted = Unmount(entry.mount_point, false);
+      },
+      [&line](const SyncProgress& progress) {
+        if (progress.files > 0) line.Show(Describe(progress));
+        return true;
+      });
+  line.Clear();
+  // A daemon of an older version knows no wait.
+  if (!asked && waited.Is(Code::kNotSupported)) unmounted = Unmount(entry.mount_point, false);
+  if (!unmounted) return Fail(unmounted.error().message());
+  if (process.valid()) {
+    const Status ended = WaitForExit(process);
+    if (!ended) return Fail(ended.error().message());
+  }
+  if (waited || waited.Is(Code::kNotSupported)) return kExitOk;
+  return Fail(fmt::format("{} is unmounted: {}", entry.mount_point, waited.error().message()));
+}
+
+/// Nothing is mounted there, but a daemon may still be busy with what was.
+int WaitForLeaving(const UnmountRequest& request, const Error& not_mounted) {
+  const auto path = ResolveMountPoint(request.mount_point);
+  const auto daemon = path ? FindDaemonOf(*path) : Error(Code::kNotFound, "");
+  if (!daemon) return Fail(not_mounted.message());
+  MountEntry entry;
+  entry.mount_point = *path;
+  auto client = ControlClient::ConnectTo(entry);
+  if (!client) return Fail(not_mounted.message());
+  if (request.force) return EndDaemon(*path, *std::move(client));
+  const UniqueFd process = OpenProcess(daemon->pid);
+  ProgressLine line;
+  const Status waited = client->AskWait([] { return Status(); },
+                                        [&line](const SyncProgress& progress) {
+                                          line.Show(Describe(progress));
+                                          return true;
+                                        });
+  line.Clear();
+  if (!waited) return Fail(fmt::format("{}: {}", *path, waited.error().message()));
+  const Status ended = process.valid() ? WaitForExit(process) : Status();
+  return ended ? kExitOk : Fail(ended.error().message());
+}
+
 }  // namespace
 
 int RunUnmount(const UnmountRequest& request) {
   const auto entry = FindQuayfs(request.mount_point);
+  if (entry.Is(Code::kNotFound)) return WaitForLeaving(request, entry.error());
   if (!entry) return Fail(entry.error().message());
   auto client = ControlClient::ConnectTo(*entry);
   if (client.Is(Code::kPermissionDenied)) return Fail(client.error().message());
-  UniqueFd process;
   if (client) {
-    process = OpenProcess(client->pid());
-    const Status synced = SyncThrough(*client);
-    if (!synced && !request.force) {
+    const Status synced = request.force ? SyncWhileItMoves(*client) : SyncThrough(*client);
+    if (synced && !request.force) return UnmountAndWait(*entry);
+    if (!request.force) {
       return Fail(
           fmt::format("{} stays mounted, not everything is in the bucket: {}; try again, or give "
                       "it up with --force",
                       entry->mount_point, synced.error().message()));
     }
+    auto again = ControlClient::ConnectTo(*entry);
+    if (!again) return Fail(again.error().message());
+    return EndDaemon(entry->mount_point, *std::move(again));
   }
   // A daemon that is gone answers nobody: nothing can be open in a way that matters.
   const bool dead = client.Is(Code::kNotFound) && IsDeadMount(entry->mount_point);
-  const Status unmounted = Unmount(entry->mount_point, dead);
+  const Status unmounted = Unmount(entry->mount_point, dead || request.force);
   if (!unmounted) return Fail(unmounted.error().message());
   if (dead) RemoveControlSocket(*entry);
-  if (!process.valid()) return kExitOk;
-  const Status ended = WaitForExit(process);
-  return ended ? kExitOk : Fail(ended.error().message());
+  return kExitOk;
 }
 
 int RunSync(const std::string& path) {

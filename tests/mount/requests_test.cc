@@ -6,10 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <numeric>
 #include <string>
+#include <vector>
 
 #include "tests/mount/mount_fixture.h"
 
@@ -47,6 +49,41 @@ TEST_F(RequestsTest, CreateWriteCloseIsOnePut) {
   environment_->Sync();
   EXPECT_EQ(server().Count("PutObject"), 10U) << Shown();
   EXPECT_EQ(Total(), 10U) << Shown();
+}
+
+/// How many of the server's requests of this kind overlapped.
+int MostAtOnce(const std::vector<testserver::RequestRecord>& log, const std::string& operation) {
+  int most = 0;
+  for (const auto& one : log) {
+    if (one.operation != operation) continue;
+    const auto at_its_start = [&](const auto& other) {
+      return other.operation == operation && other.started <= one.started &&
+             one.started < other.finished;
+    };
+    most = std::max(most, static_cast<int>(std::count_if(log.begin(), log.end(), at_its_start)));
+  }
+  return most;
+}
+
+TEST_F(RequestsTest, UploadConcurrencyLimitsThePartsOfAFile) {
+  for (const bool limited : {false, true}) {
+    std::vector<std::string> options = {"-o", "chunk_size=5MiB"};
+    if (limited) options[1] += ",upload_concurrency=1";
+    ASSERT_NO_FATAL_FAILURE(environment_->Mount(options));
+    server().ResetLog();
+    // Longer than it takes to send another part.
+    server().SetDelay(std::chrono::milliseconds(300));
+    WriteFile(Path("f"), Pattern(32 << 20, limited ? 1 : 2));
+    environment_->Sync();
+    server().SetDelay(std::chrono::milliseconds(0));
+    EXPECT_GE(server().Count("UploadPart"), 6U) << Shown();
+    if (limited) {
+      EXPECT_EQ(MostAtOnce(server().Log(), "UploadPart"), 1);
+    } else {
+      EXPECT_GT(MostAtOnce(server().Log(), "UploadPart"), 1);
+    }
+    ASSERT_NO_FATAL_FAILURE(environment_->Unmount());
+  }
 }
 
 TEST_F(RequestsTest, AModeThatIsAlreadyThereCostsNothing) {

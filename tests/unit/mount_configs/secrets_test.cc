@@ -150,6 +150,36 @@ TEST(SecretCommand, IsNotRunForAConfigThatIsWrongAnyway) {
   EXPECT_NE(access(mark.c_str(), F_OK), 0);
 }
 
+/// What `quayfs config check` does without --secrets.
+TEST(SecretSources, AreCheckedWithoutLookingAtASecret) {
+  const TemporaryDirectory directory;
+  LoadOptions options = OptionsWith();
+  options.resolve_secrets = false;
+  options.check_secret_sources = true;
+  const auto check = [&options](const std::string& source) {
+    return Parse(WithSecret(source), options);
+  };
+  const std::string mark = directory / "ran";
+  const auto command = check("{ command = [\"/usr/bin/touch\", \"" + mark + "\"] }");
+  ASSERT_TRUE(command.ok()) << ErrorOf(command);
+  EXPECT_FALSE(command->store.credentials.secret_access_key.empty()) << "a stand-in";
+  EXPECT_NE(access(mark.c_str(), F_OK), 0);
+  EXPECT_THAT(ErrorOf(check("{ command = [\"/no/such/program\"] }")),
+              HasSubstr("/no/such/program"));
+  EXPECT_TRUE(check("{ env = \"SET_ELSEWHERE_ONLY\" }").ok());
+
+  const std::string path = directory.Write("secret", "hunter2\n");
+  const auto file = check("{ file = \"" + path + "\" }");
+  ASSERT_TRUE(file.ok()) << ErrorOf(file);
+  EXPECT_NE(file->store.credentials.secret_access_key, "hunter2");
+  chmod(path.c_str(), 0640);
+  EXPECT_THAT(ErrorOf(check("{ file = \"" + path + "\" }")), HasSubstr("chmod 600"));
+  EXPECT_THAT(ErrorOf(check("{ file = \"" + (directory / "none") + "\" }")),
+              HasSubstr("cannot open"));
+  const std::string empty = directory.Write("empty", "");
+  EXPECT_THAT(ErrorOf(check("{ file = \"" + empty + "\" }")), HasSubstr("is empty"));
+}
+
 TEST(SecretSource, MustBeExactlyOneOfTheForms) {
   for (const char* source :
        {"{}", "{ file = \"a\", env = \"b\" }", "{ file = 5 }", "{ file = \"\" }",

@@ -49,6 +49,8 @@ class ControlTest : public ::testing::Test {
     handlers_.status = [] { return json({{"mount_point", "here"}}); };
     handlers_.sync = [](const CallOptions&) { return Status(); };
     handlers_.progress = [] { return SyncProgress{2, 300}; };
+    handlers_.wait = [](const CallOptions&) { return Status(); };
+    handlers_.end = [] {};
   }
   std::string SocketPath() const {
     return ControlDirectory(::geteuid()) + "/" + ControlSocketName(mount_point_);
@@ -90,9 +92,63 @@ TEST_F(ControlTest, SyncReportsProgressUntilItIsDone) {
     EXPECT_EQ(progress.files, 2U);
     EXPECT_EQ(progress.bytes, 300U);
     if (++reports == 2) finish = true;
+    return true;
+    return true;
   });
   EXPECT_TRUE(synced.ok());
   EXPECT_GE(reports, 2);
+}
+
+TEST_F(ControlTest, EnoughIsEnough) {
+  std::atomic<bool> cancelled = false;
+  handlers_.sync = [&cancelled](const CallOptions& call) {
+    while (!call.cancel.stop_requested()) std::this_thread::yield();
+    cancelled = true;
+    return Status(Error(Code::kCancelled, "stopped"));
+  };
+  const auto server = Start();
+  {
+    auto client = ControlClient::Connect(SocketPath());
+    ASSERT_TRUE(client.ok());
+    EXPECT_TRUE(client->AskSync([](const SyncProgress&) { return false; }).Is(Code::kCancelled));
+  }
+  // Whoever hangs up does not keep the daemon busy.
+  while (!cancelled) std::this_thread::yield();
+}
+
+TEST_F(ControlTest, WaitTellsHowTheDaemonEnded) {
+  std::atomic<bool> ended = false;
+  handlers_.wait = [&ended](const CallOptions&) {
+    while (!ended) std::this_thread::yield();
+    return Status(Error(Code::kUnavailable, "3 files are left"));
+  };
+  auto server = Start();
+  auto client = ControlClient::Connect(SocketPath());
+  ASSERT_TRUE(client.ok());
+  const Status waited = client->AskWait(
+      [&ended] {
+        ended = true;
+        return Status();
+      },
+      nullptr);
+  ASSERT_FALSE(waited.ok());
+  EXPECT_EQ(waited.error().message(), "3 files are left");
+  auto second = ControlClient::Connect(SocketPath());
+  EXPECT_TRUE(
+      second->AskWait([] { return Status(Error(Code::kBusy, "no")); }, nullptr).Is(Code::kBusy));
+}
+
+TEST_F(ControlTest, EndRepliesBeforeTheDaemonEnds) {
+  std::atomic<bool> ended = false;
+  handlers_.end = [&ended] { ended = true; };
+  const auto server = Start();
+  auto client = ControlClient::Connect(SocketPath());
+  ASSERT_TRUE(client.ok());
+  const auto left = client->AskEnd();
+  ASSERT_TRUE(left.ok()) << left.error().ToString();
+  EXPECT_EQ(left->files, 2U);
+  EXPECT_EQ(left->bytes, 300U);
+  while (!ended) std::this_thread::yield();
 }
 
 TEST_F(ControlTest, AnErrorKeepsItsCodeAndMessage) {

@@ -21,6 +21,7 @@ TEST(Translate, CarriesEverySetting) {
   config.cache.read_ahead = 14;
   config.cache.memory = 15;
   config.transfer.max_in_flight = 16;
+  config.transfer.upload_concurrency = 3;
   config.transfer.upload_cutoff = 17;
   config.transfer.chunk_size = 18;
   config.mount.read_only = true;
@@ -38,6 +39,7 @@ TEST(Translate, CarriesEverySetting) {
   EXPECT_EQ(rooms.cache.read_ahead_max, 14U);
   EXPECT_EQ(rooms.cache.snapshot_memory, 15U);
   EXPECT_EQ(rooms.cache.transfers, 16U);
+  EXPECT_EQ(rooms.cache.upload_concurrency, 3U);
   EXPECT_EQ(rooms.cache.put_size_max, 17U);
   EXPECT_EQ(rooms.cache.part_size, 18U);
   EXPECT_EQ(rooms.file_system.prefix, "host-a/");
