@@ -178,7 +178,8 @@ class Core final : public FileSystem {
   Status PrepareNodeLocked(const OpContext& context, const Inode& directory, std::string_view name,
                            mode_t mode, Attributes* attributes) QUAY_REQUIRES(mutex_);
   Result<Inode*> AddNodeLocked(Inode& directory, std::string_view name,
-                               const Attributes& attributes) QUAY_REQUIRES(mutex_);
+                               const Attributes& attributes, std::string_view target)
+      QUAY_REQUIRES(mutex_);
   Result<Entry> MakeObject(const OpContext& context, Ino parent, std::string_view name, mode_t mode,
                            dev_t rdev, std::string_view target);
   /// A directory that only exists because of what is in it gets a marker when something goes.

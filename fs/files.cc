@@ -120,7 +120,7 @@ Result<Created> Core::Create(const OpContext& context, Ino parent, std::string_v
   }
   Attributes attributes;
   QUAY_TRY(PrepareNodeLocked(context, *directory, name, S_IFREG | (mode & 07777), &attributes));
-  QUAY_ASSIGN(Inode * inode, AddNodeLocked(*directory, name, attributes));
+  QUAY_ASSIGN(Inode * inode, AddNodeLocked(*directory, name, attributes, ""));
   auto opened = OpenLocked(*inode, flags);
   if (!opened.ok()) {
     StateBatch batch;

@@ -35,9 +35,10 @@ Status Core::PrepareNodeLocked(const OpContext& context, const Inode& directory,
 
 // A new entry, in the table and (C1) in the database.
 Result<Inode*> Core::AddNodeLocked(Inode& directory, std::string_view name,
-                                   const Attributes& attributes) {
+                                   const Attributes& attributes, std::string_view target) {
   Inode& inode = table_.Create(directory, name, attributes.mode);
   inode.attributes = attributes;
+  inode.symlink_target = target;
   inode.attributes.ino = inode.ino;
   inode.attributes_known = true;
   inode.changed_at = inode.checked_at = clock_.Steady();
@@ -78,13 +79,7 @@ Result<Entry> Core::MakeObject(const OpContext& context, Ino parent, std::string
     QUAY_TRY(PrepareNodeLocked(context, *directory, name, mode, &attributes));
     attributes.rdev = rdev;
     attributes.size = target.size();
-    QUAY_ASSIGN(Inode * inode, AddNodeLocked(*directory, name, attributes));
-    if (!target.empty()) {
-      inode->symlink_target = target;
-      StateBatch batch;
-      SaveLocked(*inode, &batch);
-      QUAY_TRY(CommitLocked(std::move(batch)));
-    }
+    QUAY_ASSIGN(Inode * inode, AddNodeLocked(*directory, name, attributes, target));
     NoteWorkLocked(*inode);
     return EntryOfLocked(*inode, /*count_lookup=*/true);
   }
