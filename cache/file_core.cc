@@ -119,8 +119,13 @@ bool FileCore::dirty() const {
 
 FileDataState FileCore::state() const {
   MutexLock lock(mutex_);
-  return {extents_.size(),        extents_.generation(), extents_.dirty_bytes(),
-          extents_.clean_bytes(), extents_.modified(),   base_};
+  return {extents_.size(),
+          extents_.generation(),
+          extents_.dirty_bytes(),
+          extents_.clean_bytes(),
+          extents_.modified(),
+          base_,
+          unsettled_ ? unsettled_->key : std::string()};
 }
 
 // ---- the local file

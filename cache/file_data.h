@@ -67,6 +67,7 @@ struct FileDataState {
   uint64_t cached_bytes = 0;  // clean
   bool dirty = false;         // the bucket's base is not this content
   BaseVersion base;
+  std::string unsettled_key;  // where a publication may have left an object; "" nowhere
 };
 
 /// Thread-safe. Made by Cache (cache/cache.h).

@@ -111,6 +111,14 @@ Result<FileCore::Published> FileCore::ResolveUnsettled(PublishRequest* request,
     MutexLock lock(mutex_);
     if (!unsettled_) return Published();
     attempt = *unsettled_;
+    if (request->key != attempt.key && attempt.key != base_.key) {
+      // It was meant for a name that this file has no longer; whoever owns the names sees to what
+      // may have come of it there. Nothing of the file is taken to be in the bucket.
+      ForgetUnsettled();
+      extents_.CancelPublication();
+      WakeAllUses();
+      return Published();
+    }
   }
   QUAY_ASSIGN(Published found, attempt.upload_id.empty()
                                    ? FindPut(context_.store, attempt, call)

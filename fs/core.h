@@ -13,6 +13,7 @@
 //   persist.cc     what of all this is in the state database, and how a mount begins with it
 //   schedule.cc    the reconciler's turns: when which inode is worked for, waiting for it
 //   reconcile.cc   the reconciler's steps: what the bucket needs to show one inode as it is
+//   conflicts.cc   what somebody else has changed meanwhile
 //   removals.cc    objects that have to go
 //
 // A change is made in the table and committed to the state database, and then acknowledged (C1);
@@ -210,6 +211,7 @@ class Core final : public FileSystem {
   /// True if the table still is what the plan was made from.
   bool StillSoLocked(const RenamePlan& plan) QUAY_REQUIRES(mutex_);
   Status CheckNewKeysLocked(const RenamePlan& plan) QUAY_REQUIRES(mutex_);
+  bool StraysLocked(const Inode& inode) const QUAY_REQUIRES(mutex_);
   Status CarryOutRenameLocked(const RenamePlan& plan) QUAY_REQUIRES(mutex_);
 
   // persist.cc
@@ -263,6 +265,7 @@ class Core final : public FileSystem {
     Ino keeper = 0;
     std::vector<std::string> busy;  // keys held by this step
     bool keep_from = false;         // `from` is somebody else's object by now
+    bool from_unclear = false;      // ours, but nobody knows which version
   };
   Outcome Reconcile(const OpContext& context, Ino ino);
   Outcome PlanStepLocked(Inode& inode, Step* step) QUAY_REQUIRES(mutex_);
@@ -294,7 +297,7 @@ class Core final : public FileSystem {
 
   // removals.cc
   struct Removal {
-    std::string etag;
+    std::string etag;  // "": whatever is there is ours
     uint64_t size = 0;
     Ino keeper = 0;  // removed while open: who may still need its bytes
     SteadyTime added{};
@@ -307,10 +310,29 @@ class Core final : public FileSystem {
       QUAY_REQUIRES(mutex_);
   /// Some object that this mount has removed or moved away still lies at or below `prefix`.
   bool RemovalBelowLocked(const std::string& prefix) const QUAY_REQUIRES(mutex_);
+  void HurryRemovalLocked(Removal& removal) QUAY_REQUIRES(mutex_);
   bool KeptOpenLocked(const Removal& removal) QUAY_REQUIRES(mutex_);
-  void RunRemovals(const std::vector<std::string>& keys);
+  struct Doomed {
+    std::string key;
+    std::string etag;
+  };
+  void RunRemovals(const std::vector<Doomed>& doomed);
+  Status KeepReaders(const OpContext& context, const std::vector<Doomed>& doomed);
+  /// Leaves out what somebody else has replaced, after noting it.
+  Result<std::vector<std::string>> StillOurs(const OpContext& context,
+                                             const std::vector<Doomed>& doomed);
+  void LeaveToOthersLocked(const std::string& key) QUAY_REQUIRES(mutex_);
+  bool ChecksRemoval(const Doomed& doomed) const;
+  std::vector<Status> DeleteFew(const OpContext& context, const std::vector<Doomed>& doomed);
+  std::vector<Status> DeleteAll(const OpContext& context, const std::vector<std::string>& keys);
+  void FinishRemovalsLocked(const std::vector<std::string>& keys,
+                            const std::vector<Status>& outcomes) QUAY_REQUIRES(mutex_);
+  /// Takes the removals of what the inode may have left behind into the plan and the table.
+  void PlanStrayLocked(const Inode& inode, StateBatch* batch) QUAY_REQUIRES(mutex_);
+  void AddStrayLocked(Inode& inode) QUAY_REQUIRES(mutex_);
   Status SyncRemovals(const OpContext& context, const std::string& prefix);
   std::optional<SteadyTime> NextRemovalLocked() const QUAY_REQUIRES(mutex_);
+  SteadyTime GatheredLocked() const QUAY_REQUIRES(mutex_);
   bool RemovalsRestLocked() const QUAY_REQUIRES(mutex_);
   void RemovalDueLocked(SteadyTime due) QUAY_REQUIRES(mutex_);
 
@@ -332,7 +354,10 @@ class Core final : public FileSystem {
   StateDb* const state_;
   WorkQueue queue_ QUAY_GUARDED_BY(mutex_);
   std::map<std::string, Removal> removals_ QUAY_GUARDED_BY(mutex_);
+  bool removals_hurry_ QUAY_GUARDED_BY(mutex_) = false;
   std::optional<SteadyTime> removals_next_ QUAY_GUARDED_BY(mutex_);  // none is due earlier
+  SteadyTime removals_added_ QUAY_GUARDED_BY(mutex_){};              // the last one
+  SteadyTime removals_started_ QUAY_GUARDED_BY(mutex_){};  // the last task; or the first removal
   size_t removals_running_ QUAY_GUARDED_BY(mutex_) = 0;
   /// Objects of moved inodes, by where they still lie.
   std::map<std::string, Ino> sources_ QUAY_GUARDED_BY(mutex_);

@@ -51,6 +51,10 @@ struct Inode {
   ObjectVersion version;
   ObjectProperties properties;  // as last seen or written; foreign metadata is kept from here
 
+  /// An object may appear under this key: a request for it is on its way, or nobody knows how it
+  /// ended. "" if not. Whoever removes or moves the inode sees to it that the object goes, too.
+  std::string writing_key;
+
   /// The object is known to belong under another key: a rename that the bucket has not seen yet.
   bool moved = false;
 

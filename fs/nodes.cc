@@ -119,6 +119,7 @@ void Core::PlanRemovalLocked(Inode& inode, StateBatch* batch) {
   ForgetRowLocked(inode, batch);
   if (inode.published)
     batch->PutRemoval({inode.object_key, inode.version.etag, inode.version.size});
+  PlanStrayLocked(inode, batch);
 }
 
 // REQUIRES: the batch of PlanRemovalLocked has been committed.
@@ -135,6 +136,7 @@ void Core::RemoveLocked(Inode& inode) {
     AddRemovalLocked(inode.object_key, inode.version.etag, inode.version.size,
                      inode.opens > 0 && inode.is_regular() ? inode.ino : 0);
   }
+  AddStrayLocked(inode);
   inode.published = inode.moved = inode.attributes_dirty = false;
   const WorkItem* item = queue_.Find(inode.ino);
   if (item != nullptr && !item->running) queue_.Drop(inode.ino);

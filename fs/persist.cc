@@ -168,6 +168,13 @@ void Core::RestoreContentLocked(const RestoredFile& file) {
     return;
   }
   inode->data = *std::move(data);
+  inode->writing_key = inode->data->state().unsettled_key;
+  if (StraysLocked(*inode)) {
+    StateBatch batch;
+    PlanStrayLocked(*inode, &batch);
+    CommitQuietlyLocked(std::move(batch));
+    AddStrayLocked(*inode);
+  }
   inode->attributes.size = file.state.size;
   if (file.changed_at > inode->attributes.mtime && file.changed_at > inode->attributes.ctime &&
       inode->data->dirty()) {

@@ -22,6 +22,7 @@
 #include <utility>
 
 #include "base/hash.h"
+#include "cache/unsettled.h"
 #include "fs/core.h"
 #include "fs/key_names.h"
 
@@ -74,9 +75,14 @@ Core::Outcome Core::FindBlockerLocked(const Inode& inode, Step* step) {
     return {{}, true, source->second};
   }
   const auto removal = removals_.find(step->key);
-  if (removal != removals_.end() && KeptOpenLocked(removal->second)) {
+  if (removal == removals_.end()) return {};
+  if (KeptOpenLocked(removal->second)) {
     step->kind = Step::Kind::kKeep;
     step->keeper = removal->second.keeper;
+  } else if (removal->second.etag.empty()) {
+    // What lies there has no version that could be named in a condition.
+    HurryRemovalLocked(removal->second);
+    return {{}, true, 0};
   }
   return {};
 }
@@ -85,6 +91,7 @@ void Core::DescribeStepLocked(Inode& inode, Step* step) {
   if (inode.published) {
     step->from = inode.object_key;
     step->version = inode.version;
+    step->from_unclear = inode.writing_key == inode.object_key;
   }
   if (inode.published && inode.object_key == step->key) {
     step->expected_etag = inode.version.etag;
@@ -130,6 +137,8 @@ Core::Outcome Core::PlanStepLocked(Inode& inode, Step* step) {
     if (busy_keys_.contains(key)) return {{}, true, 0};
   }
   busy_keys_.insert(step->busy.begin(), step->busy.end());
+  if (step->kind != Step::Kind::kKeep && step->kind != Step::Kind::kPark)
+    inode.writing_key = step->key;
   return {};
 }
 
@@ -149,6 +158,11 @@ Core::Outcome Core::Reconcile(const OpContext& context, Ino ino) {
     const Status taken = TakeStep(context, ino, step);
     MutexLock lock(mutex_);
     for (const std::string& key : step.busy) busy_keys_.erase(key);
+    Inode* inode = table_.Find(ino);
+    if (inode != nullptr && !taken.ok() && !IsUnclear(taken.code()) &&
+        inode->writing_key == step.key) {
+      inode->writing_key.clear();
+    }
     queue_.WakeDeferred(clock_.Steady());
     WakeLocked();
     if (!taken.ok()) return {taken};
@@ -183,8 +197,9 @@ void Core::SettledLocked(Ino ino, const Step& step, const std::string& key,
   removals_.erase(key);
   batch.DropRemoval(key);
   if (!step.from.empty() && step.from != key && !step.keep_from) {
-    AddRemovalLocked(step.from, step.version.etag, step.version.size, 0);
-    batch.PutRemoval({step.from, step.version.etag, step.version.size});
+    const std::string etag = step.from_unclear ? std::string() : step.version.etag;
+    AddRemovalLocked(step.from, etag, step.version.size, 0);
+    batch.PutRemoval({step.from, etag, step.version.size});
   }
   Inode* inode = table_.Find(ino);
   if (inode == nullptr || !inode->linked()) {
@@ -199,6 +214,7 @@ void Core::SettledLocked(Ino ino, const Step& step, const std::string& key,
     sources_.erase(source);
   }
   inode->published = true;
+  inode->writing_key.clear();
   inode->object_key = key;
   inode->version = version;
   if (step.new_properties) inode->properties = step.properties;
@@ -369,6 +385,13 @@ Status Core::Park(const OpContext& context, Ino ino, Step& step) {
   const std::string aside =
       config_.prefix + std::string(kReservedSegment) + "/moving/" + HexEncode(RandomBytes(16));
   step.new_properties = false;
+  {
+    // If this process dies over it, the copy goes.
+    MutexLock lock(mutex_);
+    StateBatch batch;
+    batch.PutRemoval({aside, "", step.version.size});
+    QUAY_TRY(CommitLocked(std::move(batch)));
+  }
   const auto copied = CopyObject(context, step, aside);
   if (!copied.ok()) return copied.error();
   MutexLock lock(mutex_);

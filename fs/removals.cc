@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Core: objects that have to go, because their file was removed, replaced or moved. They go in
-// batches, when nobody copies from them any more and nobody writes their key. Somebody else's new
-// object under the key is left alone: it is seen in the next listing, and the removal is dropped
-// then (HiddenLocked).
+// batches, when nobody copies from them any more and nobody writes their key; what is removed in
+// one go is gathered for a moment. Somebody else's new object under the key is left alone: it is
+// looked for before the deletion (removal_check.h), and when a listing shows it (HiddenLocked).
 
 #include <algorithm>
 #include <utility>
@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "cache/waiting.h"
 #include "fs/core.h"
+#include "fs/removal_check.h"
 
 namespace quayfs {
 namespace {
@@ -18,18 +19,25 @@ namespace {
 constexpr Duration kPauseFirst = std::chrono::milliseconds(500);
 constexpr uint64_t kMostDoublings = 7;
 constexpr Duration kHeldPause = std::chrono::milliseconds(20);
-constexpr size_t kBatchesAtOnce = 4;
+constexpr size_t kTasksAtOnce = 2;
+constexpr size_t kBatchesAtOnce = 4;  // of one task
 constexpr size_t kSinglesAtOnce = 16;
+constexpr size_t kSinglesOfTask = 256;
+constexpr size_t kFew = 4;  // keys; up to here a condition with each is better than a batch
 
 }  // namespace
 
 void Core::AddRemovalLocked(const std::string& key, const std::string& etag, uint64_t size,
                             Ino keeper) {
+  const SteadyTime now = clock_.Steady();
+  if (removals_.empty()) removals_started_ = now;
+  removals_added_ = now;
   Removal& removal = removals_[key];
   removal.etag = etag;
   removal.size = size;
   removal.keeper = keeper;
-  removal.added = clock_.Steady();
+  removal.added = now;
+  removal.error.reset();
   removal.due = removal.added + config_.write_delay;
   removal.failures = 0;
   RemovalDueLocked(removal.due);
@@ -39,6 +47,14 @@ void Core::RemovalDueLocked(SteadyTime due) {
   if (removals_next_ && *removals_next_ <= due) return;
   removals_next_ = due;
   work_noted_.NotifyOne();
+}
+
+// Somebody waits for the key to be free.
+void Core::HurryRemovalLocked(Removal& removal) {
+  const SteadyTime now = clock_.Steady();
+  if (removal.failures == 0) removal.due = std::min(removal.due, now);
+  removals_hurry_ = true;
+  RemovalDueLocked(removal.due);
 }
 
 bool Core::RemovalBelowLocked(const std::string& prefix) const {
@@ -63,33 +79,44 @@ bool Core::RemovalsRestLocked() const {
 }
 
 std::optional<SteadyTime> Core::NextRemovalLocked() const {
-  if (RemovalsRestLocked() || removals_running_ >= kBatchesAtOnce) return std::nullopt;
-  return removals_next_;
+  if (RemovalsRestLocked() || removals_running_ >= kTasksAtOnce || !removals_next_)
+    return std::nullopt;
+  return std::max(*removals_next_, GatheredLocked());
+}
+
+// While more keeps coming, what is there waits for it; not for ever.
+SteadyTime Core::GatheredLocked() const {
+  if (urged_ > 0 || removals_hurry_) return SteadyTime{};
+  return std::min(removals_added_ + config_.write_delay,
+                  removals_started_ + config_.write_delay_max);
 }
 
 void Core::StartRemovalsLocked(SteadyTime now) {
-  if (RemovalsRestLocked()) return;
   const Capabilities can = store_.capabilities();
-  const auto most = static_cast<size_t>(can.batch_delete ? std::max(can.batch_delete_max, 1) : 64);
-  while (removals_running_ < kBatchesAtOnce && removals_next_ && *removals_next_ <= now) {
-    std::vector<std::string> keys;
+  const size_t most = can.batch_delete
+                          ? kBatchesAtOnce * static_cast<size_t>(std::max(can.batch_delete_max, 1))
+                          : kSinglesOfTask;
+  for (auto next = NextRemovalLocked(); next && *next <= now; next = NextRemovalLocked()) {
+    std::vector<Doomed> doomed;
     removals_next_.reset();
     for (auto& [key, removal] : removals_) {
       if (removal.running) continue;
       const bool held = busy_keys_.contains(key) || sources_.contains(key);
-      if (removal.due <= now && !held && keys.size() < most) {
+      if (removal.due <= now && !held && doomed.size() < most) {
         removal.running = true;
         busy_keys_.insert(key);
-        keys.push_back(key);
+        doomed.push_back({key, removal.etag});
         continue;
       }
       const SteadyTime due = held ? std::max(removal.due, now + kHeldPause) : removal.due;
       removals_next_ = std::min(removals_next_.value_or(due), due);
     }
-    if (keys.empty()) return;
+    if (doomed.empty()) return;
+    removals_started_ = now;
+    removals_hurry_ = false;
     ++removals_running_;
-    workers_.Post([this, keys = std::move(keys)] {
-      RunRemovals(keys);
+    workers_.Post([this, doomed = std::move(doomed)] {
+      RunRemovals(doomed);
       MutexLock lock(mutex_);
       --removals_running_;
       WakeLocked();
@@ -97,53 +124,163 @@ void Core::StartRemovalsLocked(SteadyTime now) {
   }
 }
 
-// REQUIRES: the keys are marked as running and busy.
-void Core::RunRemovals(const std::vector<std::string>& keys) {
+// REQUIRES: the keys are marked as running and busy, and sorted.
+void Core::RunRemovals(const std::vector<Doomed>& doomed) {
   OpContext context;
   context.call.cancel = work_stop_.get_token();
+  std::vector<std::string> keys;
+  keys.reserve(doomed.size());
+  for (const Doomed& one : doomed) keys.push_back(one.key);
+  std::vector<Status> outcomes;
+  const Status kept = KeepReaders(context, doomed);
+  if (!kept.ok()) {
+    outcomes.assign(keys.size(), kept);
+  } else if (doomed.size() < kFew && store_.capabilities().delete_if_match) {
+    outcomes = DeleteFew(context, doomed);
+  } else if (auto ours = StillOurs(context, doomed); !ours.ok()) {
+    outcomes.assign(keys.size(), ours.error());
+  } else {
+    keys = *std::move(ours);
+    outcomes = DeleteAll(context, keys);
+  }
+  MutexLock lock(mutex_);
+  FinishRemovalsLocked(keys, outcomes);
+}
+
+// Whoever still reads one of these objects keeps its bytes.
+Status Core::KeepReaders(const OpContext& context, const std::vector<Doomed>& doomed) {
   std::vector<Ino> keepers;
   {
     MutexLock lock(mutex_);
-    for (const std::string& key : keys) {
-      const auto it = removals_.find(key);
+    for (const Doomed& one : doomed) {
+      const auto it = removals_.find(one.key);
       if (it != removals_.end() && KeptOpenLocked(it->second)) keepers.push_back(it->second.keeper);
     }
   }
-  Status kept;
+  Status first;
   for (const Ino keeper : keepers) {
     const Status one = KeepContents(context, keeper);
-    if (!one.ok()) kept = one;
+    if (first.ok()) first = one;
   }
-  std::vector<DeleteOutcome> outcomes;
-  Status sent = kept;
-  if (sent.ok() && store_.capabilities().batch_delete && keys.size() > 1) {
-    auto deleted = store_.DeleteMany(keys, context.call);
-    if (deleted.ok()) {
-      outcomes = *std::move(deleted);
-    } else {
-      sent = deleted.error();
-    }
-  } else if (sent.ok()) {
-    outcomes.resize(keys.size());
-    Ignore(ParallelFor(background_, keys.size(), kSinglesAtOnce, [&](size_t i) -> Status {
-      outcomes[i] = {keys[i], store_.Delete(keys[i], Condition::None(), context.call)};
-      return {};
-    }));  // each outcome is looked at below
-  }
+  return first;
+}
 
+bool Core::ChecksRemoval(const Doomed& doomed) const {
+  // A marker says nothing but that the directory is there.
+  return !doomed.etag.empty() && !doomed.key.ends_with('/') &&
+         config_.conflict != ConflictPolicy::kOverwrite && config_.consistency != Duration::max();
+}
+
+Result<std::vector<std::string>> Core::StillOurs(const OpContext& context,
+                                                 const std::vector<Doomed>& doomed) {
+  std::vector<ExpectedObject> expected;
+  for (const Doomed& one : doomed) {
+    if (ChecksRemoval(one)) expected.push_back({one.key, one.etag});
+  }
+  QUAY_ASSIGN(const std::set<std::string> replaced,
+              FindReplaced(store_, background_, expected, context.call));
+  std::vector<std::string> ours;
+  for (const Doomed& one : doomed) {
+    if (!replaced.contains(one.key)) ours.push_back(one.key);
+  }
   MutexLock lock(mutex_);
+  for (const std::string& key : replaced) LeaveToOthersLocked(key);
+  return ours;
+}
+
+// The object is somebody else's: it stays, and shows up again.
+void Core::LeaveToOthersLocked(const std::string& key) {
+  busy_keys_.erase(key);
+  if (removals_.erase(key) == 0) return;
+  StateBatch batch;
+  batch.DropRemoval(key);
+  CommitQuietlyLocked(std::move(batch));
+  ++conflicts_;
+  Log(LogLevel::kWarning, "conflict",
+      {{"key", key},
+       {"advice",
+        "another client changed the file that was removed or renamed here; its version "
+        "is kept"}});
+  // Names that were known to be free are so no more.
+  for (Inode* inode : table_.Subtree(table_.root())) {
+    if (!inode->is_directory()) continue;
+    const auto directory = table_.KeyOf(*inode);
+    if (directory.ok() && key.starts_with(*directory)) inode->complete = inode->made_here = false;
+  }
+}
+
+std::vector<Status> Core::DeleteFew(const OpContext& context, const std::vector<Doomed>& doomed) {
+  std::vector<Status> outcomes;
+  for (const Doomed& one : doomed) {
+    Status status =
+        store_.Delete(one.key, ChecksRemoval(one) ? Condition::IfEtag(one.etag) : Condition::None(),
+                      context.call);
+    // Where there is nothing, no condition holds either.
+    if (status.Is(Code::kChanged) && store_.Head(one.key, context.call).Is(Code::kNotFound))
+      status = {};
+    if (status.Is(Code::kChanged)) {
+      MutexLock lock(mutex_);
+      LeaveToOthersLocked(one.key);
+      status = {};
+    }
+    outcomes.push_back(status);
+  }
+  return outcomes;
+}
+
+std::vector<Status> Core::DeleteAll(const OpContext& context,
+                                    const std::vector<std::string>& keys) {
+  std::vector<Status> outcomes(keys.size());
+  const Capabilities can = store_.capabilities();
+  const bool batch = can.batch_delete && keys.size() > 1;
+  const size_t most = batch ? static_cast<size_t>(std::max(can.batch_delete_max, 1)) : 1;
+  const size_t batches = (keys.size() + most - 1) / most;
+  const auto one = [&](size_t i) -> Status {
+    const size_t from = i * most;
+    const size_t to = std::min(keys.size(), from + most);
+    if (to - from == 1) {
+      outcomes[from] = store_.Delete(keys[from], Condition::None(), context.call);
+      return {};
+    }
+    const std::vector<std::string> some(keys.begin() + static_cast<ptrdiff_t>(from),
+                                        keys.begin() + static_cast<ptrdiff_t>(to));
+    const auto deleted = store_.DeleteMany(some, context.call);
+    std::map<std::string, Status> answers;
+    if (deleted.ok()) {
+      for (const DeleteOutcome& outcome : *deleted) answers.emplace(outcome.key, outcome.status);
+    }
+    for (size_t k = from; k < to; ++k) {
+      const auto answer = answers.find(keys[k]);
+      outcomes[k] =
+          answer != answers.end() ? answer->second
+          : deleted.ok()
+              ? Status(Error(Code::kUnavailable, "the store did not say whether it is deleted"))
+              : Status(deleted.error());
+    }
+    return {};
+  };
+  // Each outcome is looked at by the caller.
+  Ignore(ParallelFor(background_, batches, batch ? kBatchesAtOnce : kSinglesAtOnce, one));
+  return outcomes;
+}
+
+void Core::FinishRemovalsLocked(const std::vector<std::string>& keys,
+                                const std::vector<Status>& outcomes) {
   const SteadyTime now = clock_.Steady();
   StateBatch batch;
+  bool answered = keys.empty();
+  bool logged = false;  // what fails together fails for one reason
   for (size_t i = 0; i < keys.size(); ++i) {
     busy_keys_.erase(keys[i]);
     const auto it = removals_.find(keys[i]);
     if (it == removals_.end()) continue;
     Removal& removal = it->second;
     removal.running = false;
-    const Status status = i < outcomes.size() ? outcomes[i].status : sent;
+    const Status& status = outcomes[i];
     if (status.ok() || status.Is(Code::kNotFound)) {
       batch.DropRemoval(keys[i]);
       removals_.erase(it);
+      answered = true;
       continue;
     }
     if (status.Is(Code::kCancelled)) {
@@ -152,18 +289,31 @@ void Core::RunRemovals(const std::vector<std::string>& keys) {
     }
     if (!removal.error) {
       removal.error = status.error();
-      Log(LogLevel::kWarning, "remove.failed",
-          {{"key", keys[i]},
-           {"error", status.error().ToString()},
-           {"advice", "it is tried again; quayfs status shows what is pending"}});
+      if (!std::exchange(logged, true))
+        Log(LogLevel::kWarning, "remove.failed",
+            {{"key", keys[i]},
+             {"error", status.error().ToString()},
+             {"advice", "it is tried again; quayfs status shows what is pending"}});
     }
     NoteFailureLocked(status.error());
     removal.due = now + kPauseFirst * (1ull << std::min(removal.failures++, kMostDoublings));
     RemovalDueLocked(removal.due);
   }
   CommitQuietlyLocked(std::move(batch));
-  if (sent.ok()) queue_.StoreAnswers(now);
+  if (answered) queue_.StoreAnswers(now);
   queue_.WakeDeferred(now);
+}
+
+// What was under way for the inode may yet appear in the bucket, or already has.
+void Core::PlanStrayLocked(const Inode& inode, StateBatch* batch) {
+  if (!inode.writing_key.empty()) batch->PutRemoval({inode.writing_key, "", 0});
+}
+
+void Core::AddStrayLocked(Inode& inode) {
+  if (inode.writing_key.empty()) return;
+  const auto known = removals_.find(inode.writing_key);
+  const Ino keeper = known == removals_.end() ? 0 : known->second.keeper;
+  AddRemovalLocked(std::exchange(inode.writing_key, {}), "", 0, keeper);
 }
 
 Status Core::SyncRemovals(const OpContext& context, const std::string& prefix) {

@@ -147,6 +147,14 @@ Status Core::CheckNewKeysLocked(const RenamePlan& plan) {
                                        std::to_string(key.size() + deepest));
 }
 
+// What is on its way to the old name is nothing that the bucket is known to have there.
+bool Core::StraysLocked(const Inode& inode) const {
+  if (inode.writing_key.empty()) return false;
+  if (inode.published && inode.object_key == inode.writing_key) return false;
+  const auto key = table_.KeyOf(inode);
+  return !key.ok() || *key != inode.writing_key;
+}
+
 // REQUIRES: the plan is still so.
 Status Core::CarryOutRenameLocked(const RenamePlan& plan) {
   QUAY_TRY(CheckNewKeysLocked(plan));
@@ -178,6 +186,7 @@ Status Core::CarryOutRenameLocked(const RenamePlan& plan) {
   const std::vector<Inode*> tree = table_.Subtree(source);
   for (Inode* inode : tree) {
     SetMovedLocked(*inode);
+    if (StraysLocked(*inode)) PlanStrayLocked(*inode, &batch);
     if (inode == &source || inode->stored || inode->moved) SaveLocked(*inode, &batch);
   }
   const Status committed = CommitLocked(std::move(batch));
@@ -197,6 +206,7 @@ Status Core::CarryOutRenameLocked(const RenamePlan& plan) {
   const SteadyTime now = clock_.Steady();
   for (Inode* inode : tree) {
     inode->changed_at = inode->checked_at = now;
+    if (StraysLocked(*inode)) AddStrayLocked(*inode);
     NoteWorkLocked(*inode);
   }
   QUAY_DCHECK(table_.InvariantsHold());

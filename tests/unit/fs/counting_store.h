@@ -21,6 +21,8 @@ class CountingStore final : public ObjectStore {
 
   /// Called with the operation's name and key before it is passed on; an error is returned instead.
   std::function<Status(const std::string& operation, const std::string& key)> before;
+  /// The same after it has happened.
+  std::function<Status(const std::string& operation, const std::string& key)> after;
   Capabilities& mutable_capabilities() { return capabilities_; }
 
   std::map<std::string, int> Counts() const {
@@ -58,7 +60,9 @@ class CountingStore final : public ObjectStore {
                          const ObjectProperties& properties, const Condition& condition,
                          const CallOptions& call) override {
     QUAY_TRY(Note("Put", key));
-    return inner_.Put(key, data, properties, condition, call);
+    auto put = inner_.Put(key, data, properties, condition, call);
+    if (after) QUAY_TRY(after("Put", key));
+    return put;
   }
   Result<std::string> CreateUpload(const std::string& key, const ObjectProperties& properties,
                                    const CallOptions& call) override {
