@@ -12,7 +12,7 @@ namespace quayfs {
 namespace {
 
 TEST(InodeTable, KeysFollowNames) {
-  InodeTable table("p/");
+  InodeTable table(KeySpace{"p/"});
   Inode& directory = table.Create(table.root(), "d", S_IFDIR | 0755);
   Inode& file = table.Create(directory, "f", S_IFREG | 0644);
   EXPECT_EQ(*table.KeyOf(table.root()), "p/");
@@ -28,7 +28,7 @@ TEST(InodeTable, KeysFollowNames) {
 }
 
 TEST(InodeTable, InodesStayWhileSomebodyRefersToThem) {
-  InodeTable table("");
+  InodeTable table(KeySpace{});
   Inode& directory = table.Create(table.root(), "d", S_IFDIR);
   Inode& file = table.Create(directory, "f", S_IFREG);
   const Ino file_ino = file.ino;
@@ -50,7 +50,7 @@ TEST(InodeTable, RandomOperationsKeepTheInvariants) {
   const unsigned seed = std::random_device{}();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937_64 random(seed);
-  InodeTable table("");
+  InodeTable table(KeySpace{});
   std::vector<Ino> known = {kRootIno};
   for (int i = 0; i < 5000; ++i) {
     Inode* inode = table.Find(known[random() % known.size()]);
