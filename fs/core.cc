@@ -31,8 +31,7 @@ Core::Core(const FileSystemConfig& config, ObjectStore& store, Cache& cache, Exe
       cache_(cache),
       background_(background),
       clock_(clock),
-      keys_{config.prefix, static_cast<size_t>(store.capabilities().key_size_max)},
-      table_(keys_),
+      table_(config.prefix),
       state_(cache.state()),
       queue_(std::max<size_t>(config.work_in_flight, 1)),
       workers_("reconcile", std::max<size_t>(config.work_in_flight, 1)) {}

@@ -145,11 +145,13 @@ class Core final : public FileSystem {
                  const ObjectInfo* object, SteadyTime started) QUAY_REQUIRES(mutex_);
   void FinishListingLocked(Inode& directory, SteadyTime started) QUAY_REQUIRES(mutex_);
   void BeginListingLocked(Inode& directory) QUAY_REQUIRES(mutex_);
-  void EndListingLocked(Inode& directory) QUAY_REQUIRES(mutex_);
+  void EndListingLocked(Inode* directory) QUAY_REQUIRES(mutex_);
   void GoneLocked(Inode& inode) QUAY_REQUIRES(mutex_);
   /// What a listing shows at `key` is not to be shown: this mount has removed or moved it away.
-  bool HiddenLocked(const std::string& key, const ObjectInfo* object, SteadyTime started)
-      QUAY_REQUIRES(mutex_);
+  bool HiddenLocked(Inode& directory, const std::string& key, const ObjectInfo* object,
+                    SteadyTime started) QUAY_REQUIRES(mutex_);
+  /// Something at `key`, or below it if it ends with '/', was removed after `started`.
+  bool RemovedSinceLocked(const std::string& key, SteadyTime started) const QUAY_REQUIRES(mutex_);
 
   // directory.cc
   Status BeginReading(const OpContext& context, OpenDirectory& handle);
@@ -171,7 +173,6 @@ class Core final : public FileSystem {
   Result<Opened> OpenLocked(Inode& inode, int flags) QUAY_REQUIRES(mutex_);
   Status Revalidate(const OpContext& context, Ino ino);
   void DropDataLocked(Inode& inode) QUAY_REQUIRES(mutex_);
-  void DropSetIdLocked(Inode& inode) QUAY_REQUIRES(mutex_);
   /// The first error of the work for an inode that no close or fsync has returned yet.
   Status UnreportedLocked(Ino ino) QUAY_REQUIRES(mutex_);
 
@@ -179,8 +180,6 @@ class Core final : public FileSystem {
   /// The attributes of a new entry; fails if it could not have a key.
   Status PrepareNodeLocked(const OpContext& context, const Inode& directory, std::string_view name,
                            mode_t mode, Attributes* attributes) QUAY_REQUIRES(mutex_);
-  Status CheckKeyLocked(const Inode& directory, std::string_view name, bool is_directory)
-      QUAY_REQUIRES(mutex_);
   Result<Inode*> AddNodeLocked(Inode& directory, std::string_view name,
                                const Attributes& attributes, std::string_view target)
       QUAY_REQUIRES(mutex_);
@@ -188,7 +187,6 @@ class Core final : public FileSystem {
                            dev_t rdev, std::string_view target);
   /// A directory that only exists because of what is in it gets a marker when something goes.
   void KeepDirectoryLocked(Inode& directory, StateBatch* batch) QUAY_REQUIRES(mutex_);
-  void KeepLongFolderLocked(Inode& directory, StateBatch* batch) QUAY_REQUIRES(mutex_);
   /// The rows of an inode that is about to be removed, and of what becomes of its object.
   void PlanRemovalLocked(Inode& inode, StateBatch* batch) QUAY_REQUIRES(mutex_);
   /// And the same in memory. The pointer may be dead afterwards.
@@ -214,6 +212,7 @@ class Core final : public FileSystem {
   bool KnownLocked(const Inode& directory) const QUAY_REQUIRES(mutex_);
   /// True if the table still is what the plan was made from.
   bool StillSoLocked(const RenamePlan& plan) QUAY_REQUIRES(mutex_);
+  Status CheckNewKeysLocked(const RenamePlan& plan) QUAY_REQUIRES(mutex_);
   bool StraysLocked(const Inode& inode) const QUAY_REQUIRES(mutex_);
   Status CarryOutRenameLocked(const RenamePlan& plan) QUAY_REQUIRES(mutex_);
 
@@ -345,8 +344,6 @@ class Core final : public FileSystem {
   Executor& background_;
   Clock& clock_;
 
-  const KeySpace keys_;
-
   mutable Mutex mutex_{LockRank::kNamespace};
   InodeTable table_ QUAY_GUARDED_BY(mutex_);
   std::string last_error_ QUAY_GUARDED_BY(mutex_);
@@ -364,6 +361,9 @@ class Core final : public FileSystem {
   SteadyTime removals_added_ QUAY_GUARDED_BY(mutex_){};              // the last one
   SteadyTime removals_started_ QUAY_GUARDED_BY(mutex_){};  // the last task; or the first removal
   size_t removals_running_ QUAY_GUARDED_BY(mutex_) = 0;
+  /// When objects were removed, while listings that may still show them are under way.
+  std::map<std::string, SteadyTime> gone_ QUAY_GUARDED_BY(mutex_);
+  size_t listings_ QUAY_GUARDED_BY(mutex_) = 0;
   /// Objects of moved inodes, by where they still lie.
   std::map<std::string, Ino> sources_ QUAY_GUARDED_BY(mutex_);
   std::set<std::string> busy_keys_ QUAY_GUARDED_BY(mutex_);

@@ -40,8 +40,7 @@ struct OpenDirectory {
   std::unordered_set<std::string> names;
   bool begun = false;
   bool done = false;
-  std::string key;     // the directory's
-  std::string prefix;  // what is being listed: `key`, then its long folder
+  std::string prefix;
   std::string token;
   SteadyTime started{};
   std::shared_ptr<PageFetch> next;  // a fetch under way, with its own lock
@@ -77,7 +76,7 @@ void Core::ReleaseDir(OpenDirectory* directory) {
     MutexLock lock(mutex_);
     Inode* inode = table_.Find(handle->ino);
     if (inode != nullptr) {
-      if (handle->begun && !handle->done) EndListingLocked(*inode);
+      if (handle->begun && !handle->done) EndListingLocked(inode);
       --inode->opens;
       table_.EraseIfUnused(*inode);
     }
@@ -101,8 +100,7 @@ Status Core::BeginReading(const OpContext& context, OpenDirectory& handle) {
       return {};
     }
     QUAY_TRY(MayWait(context));
-    QUAY_ASSIGN(handle.key, table_.KeyOf(*inode));
-    handle.prefix = handle.key;
+    QUAY_ASSIGN(handle.prefix, table_.KeyOf(*inode));
     BeginListingLocked(*inode);
     handle.started = clock_.Steady();
   }
@@ -128,9 +126,9 @@ Status Core::ReadPage(const OpContext& context, OpenDirectory& handle) {
   Inode* inode = table_.Find(handle.ino);
   if (inode == nullptr) return Error(Code::kChanged, "the directory is gone");
   const auto prefix_now = table_.KeyOf(*inode);
-  if (!prefix_now.ok() || *prefix_now != handle.key) {
+  if (!prefix_now.ok() || *prefix_now != handle.prefix) {
     // Renamed or removed meanwhile. A rename knows everything below the directory.
-    EndListingLocked(*inode);
+    EndListingLocked(inode);
     for (const auto& [name, child] : inode->children) {
       if (handle.names.insert(name).second) handle.items.push_back({name, child});
     }
@@ -144,12 +142,8 @@ Status Core::ReadPage(const OpContext& context, OpenDirectory& handle) {
       handle.items.push_back({child->name, ino});
   }
   if (!handle.token.empty()) return {};
-  if (handle.prefix == handle.key && HasLongFolder(keys_, handle.key)) {
-    handle.prefix = LongFolder(keys_, handle.key);
-    return {};
-  }
   FinishListingLocked(*inode, handle.started);
-  EndListingLocked(*inode);
+  EndListingLocked(inode);
   // What only this mount knows of comes last.
   for (const auto& [name, child] : inode->children) {
     if (handle.names.insert(name).second) handle.items.push_back({name, child});
@@ -264,8 +258,7 @@ Status Core::FsyncDir(const OpContext& context, OpenDirectory& directory) {
   }
   QUAY_TRY(SyncPath(context, directory.ino));
   for (const Ino ino : pending) QUAY_TRY(SyncInode(context, ino));
-  QUAY_TRY(SyncRemovals(context, prefix));
-  return HasLongFolder(keys_, prefix) ? SyncRemovals(context, LongFolder(keys_, prefix)) : Status();
+  return SyncRemovals(context, prefix);
 }
 
 }  // namespace quayfs

@@ -93,32 +93,21 @@ Status Core::AskBucketForName(const OpContext& context, Ino parent, std::string_
 
   request.delimiter = "/";
   request.max_keys = kFirstPageKeys;
-  const std::string directory_key = request.prefix;
-  auto page = store_.List(request, context.call);
-  std::optional<Result<ListPage>> beyond;
-  if (page.ok() && HasLongFolder(keys_, directory_key)) {
-    request.prefix = LongFolder(keys_, directory_key);
-    beyond = store_.List(request, context.call);
-    if (!beyond->ok()) page = beyond->error();
-  }
+  const auto page = store_.List(request, context.call);
   bool more = false;
   {
     MutexLock lock(mutex_);
     Inode* directory = table_.Find(parent);
     if (directory != nullptr) {
       const auto prefix_now = table_.KeyOf(*directory);
-      if (page.ok() && prefix_now.ok() && *prefix_now == directory_key) {
-        ApplyPageLocked(*directory, directory_key, *page, started);
+      if (page.ok() && prefix_now.ok() && *prefix_now == request.prefix) {
+        ApplyPageLocked(*directory, request.prefix, *page, started);
         more = !page->next_token.empty();
-        if (beyond) {
-          ApplyPageLocked(*directory, request.prefix, **beyond, started);
-          more = more || !(*beyond)->next_token.empty();
-        }
         directory->large = more;
         if (!more) FinishListingLocked(*directory, started);
       }
-      EndListingLocked(*directory);
     }
+    EndListingLocked(directory);
   }
   SettleErased();
   if (!page.ok()) return page.error();
@@ -130,40 +119,33 @@ Status Core::ProbeName(const OpContext& context, Ino parent, std::string_view na
                        const std::string& directory_key) {
   const auto segment = SegmentOf(name);
   if (!segment) return {};
-  const std::string key = ChildKey(keys_, directory_key, segment->text, /*directory=*/false);
-  const std::string below_key = ChildKey(keys_, directory_key, segment->text, /*directory=*/true);
+  const std::string key = directory_key + segment->text;
   const SteadyTime started = clock_.Steady();
   {
     MutexLock lock(mutex_);
-    if (Inode* directory = table_.Find(parent); directory != nullptr)
-      BeginListingLocked(*directory);
+    QUAY_ASSIGN(Inode * directory, FindDirectoryLocked(parent));
+    BeginListingLocked(*directory);
   }
   const auto head = store_.Head(key, context.call);
   ListRequest request;
-  request.prefix = below_key;
+  request.prefix = key + "/";
   request.max_keys = 1;
   const auto below = store_.List(request, context.call);
   {
     MutexLock lock(mutex_);
     Inode* directory = table_.Find(parent);
+    EndListingLocked(directory);
     if (directory == nullptr) return {};
-    EndListingLocked(*directory);
     const auto prefix_now = table_.KeyOf(*directory);
     if (!prefix_now.ok() || *prefix_now != directory_key) return {};  // renamed meanwhile
     ListPage page;
-    ListPage folders;
     if (head.ok()) page.objects.push_back(head->info);
-    if (below.ok() && !below->objects.empty()) folders.common_prefixes.push_back(below_key);
+    if (below.ok() && !below->objects.empty()) page.common_prefixes.push_back(key + "/");
     const bool answered = (head.ok() || head.code() == Code::kNotFound) && below.ok();
     if (answered) {
-      // Directories first; one may lie in the long folder while an object would not yet.
-      const auto folder_of = [&](const std::string& child, size_t tail) {
-        return child.substr(0, child.size() - tail);
-      };
-      ApplyPageLocked(*directory, folder_of(below_key, segment->text.size() + 1), folders, started);
-      ApplyPageLocked(*directory, folder_of(key, segment->text.size()), page, started);
+      ApplyPageLocked(*directory, directory_key, page, started);
       Inode* child = table_.Child(*directory, name);
-      const bool seen = head.ok() || !folders.common_prefixes.empty();
+      const bool seen = head.ok() || !page.common_prefixes.empty();
       if (child != nullptr && !seen && child->changed_at < started && !child->needs_work())
         GoneLocked(*child);
       if (child != nullptr && seen && head.ok() && !child->is_directory() &&
@@ -350,10 +332,15 @@ void Core::ApplyVersionLocked(Inode& inode, const std::string& key, const Object
   inode.attributes.mtime = inode.attributes.ctime = inode.attributes.atime = info.last_modified;
 }
 
-void Core::BeginListingLocked(Inode& directory) { ++directory.listings_under_way; }
+void Core::BeginListingLocked(Inode& directory) {
+  ++listings_;
+  ++directory.listings_under_way;
+}
 
-void Core::EndListingLocked(Inode& directory) {
-  if (--directory.listings_under_way == 0) directory.removals.clear();
+// `directory` is null if it has gone meanwhile.
+void Core::EndListingLocked(Inode* directory) {
+  if (--listings_ == 0) gone_.clear();
+  if (directory != nullptr && --directory->listings_under_way == 0) directory->removals.clear();
 }
 
 std::vector<Ino> Core::ApplyPageLocked(Inode& directory, const std::string& directory_key,
@@ -420,7 +407,11 @@ Ino Core::SeenLocked(Inode& directory, const std::string& name, const std::strin
   if (removed != directory.removals.end() && removed->second >= started) return 0;
   Inode* inode = table_.Child(directory, name);
   const bool is_directory = object == nullptr;
-  if (inode == nullptr && HiddenLocked(key, object, started)) return 0;
+  // A file may have taken the name of a directory whose objects have not gone yet.
+  if ((inode == nullptr || inode->is_directory() != is_directory) &&
+      HiddenLocked(directory, key, object, started)) {
+    return inode == nullptr ? 0 : inode->ino;
+  }
   if (inode != nullptr) {
     if (inode->changed_at >= started || inode->needs_work() ||
         (!inode->published && !inode->is_directory())) {
@@ -456,7 +447,22 @@ Ino Core::SeenLocked(Inode& directory, const std::string& name, const std::strin
   return inode->ino;
 }
 
-bool Core::HiddenLocked(const std::string& key, const ObjectInfo* object, SteadyTime started) {
+bool Core::RemovedSinceLocked(const std::string& key, SteadyTime started) const {
+  for (auto it = gone_.lower_bound(key); it != gone_.end(); ++it) {
+    const bool below = key.ends_with('/') && it->first.starts_with(key);
+    if (it->first != key && !below) return false;
+    if (it->second >= started) return true;
+  }
+  return false;
+}
+
+bool Core::HiddenLocked(Inode& directory, const std::string& key, const ObjectInfo* object,
+                        SteadyTime started) {
+  if (RemovedSinceLocked(key, started)) {
+    // Most likely the listing is older than the removal; the next one will tell.
+    directory.recheck = true;
+    return true;
+  }
   if (object == nullptr) return RemovalBelowLocked(key);
   if (sources_.contains(key)) return true;
   const auto it = removals_.find(key);
@@ -488,7 +494,7 @@ void Core::FinishListingLocked(Inode& directory, SteadyTime started) {
     for (const Inode* below : table_.Subtree(*inode)) pending = pending || below->needs_work();
     if (!pending) GoneLocked(*inode);
   }
-  directory.complete = true;
+  directory.complete = !std::exchange(directory.recheck, false);
   directory.large = false;
   directory.listed_at = started;
   directory.attribute_requests = 0;

@@ -280,6 +280,7 @@ void Core::FinishRemovalsLocked(const std::vector<std::string>& keys,
     if (status.ok() || status.Is(Code::kNotFound)) {
       batch.DropRemoval(keys[i]);
       removals_.erase(it);
+      if (listings_ > 0) gone_[keys[i]] = now;
       answered = true;
       continue;
     }
