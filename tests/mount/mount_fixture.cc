@@ -16,6 +16,8 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
+#include <random>
 #include <sstream>
 #include <utility>
 
@@ -160,6 +162,14 @@ void MountEnvironment::Unmount() {
   ASSERT_FALSE(IsMounted(mount_point_));
 }
 
+void MountEnvironment::Kill() {
+  const pid_t pid = DaemonPid();
+  ASSERT_GT(pid, 0);
+  EXPECT_EQ(::kill(pid, SIGKILL), 0);
+  EXPECT_TRUE(Eventually([pid] { return IsGone(pid); }));
+  ASSERT_EQ(::umount2(mount_point_.c_str(), MNT_DETACH), 0) << std::strerror(errno);
+}
+
 pid_t MountEnvironment::DaemonPid() const {
   std::vector<pid_t> pids = QuayfsWith(config_path_);
   pids.erase(std::remove_if(pids.begin(), pids.end(), IsGone), pids.end());
@@ -242,6 +252,29 @@ std::vector<std::string> MountEnvironment::ObjectNames() {
   } while (!request.token.empty());
   std::sort(names.begin(), names.end());
   return names;
+}
+
+uint64_t ServerTest::Requests() const {
+  uint64_t total = 0;
+  for (const auto& [operation, count] : environment_->server()->Counts()) total += count;
+  return total;
+}
+
+std::string ServerTest::Shown() const {
+  std::string text;
+  for (const auto& [operation, count] : environment_->server()->Counts())
+    text += fmt::format("{}={} ", operation, count);
+  return text;
+}
+
+bool LongRun() { return !Variable("QUAYFS_TEST_LONG").empty(); }
+
+uint64_t TestSeed() {
+  const std::string given = Variable("QUAYFS_TEST_SEED");
+  const uint64_t seed =
+      given.empty() ? std::random_device{}() : std::strtoull(given.c_str(), nullptr, 10);
+  std::cout << "QUAYFS_TEST_SEED=" << seed << std::endl;
+  return seed;
 }
 
 }  // namespace quayfs::mounttest

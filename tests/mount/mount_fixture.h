@@ -45,6 +45,8 @@ class MountEnvironment {
     Unmount();
     Mount();
   }
+  /// SIGKILL to the daemon; the mount point is free afterwards.
+  void Kill();
   /// The daemon's pid; fails the test if there is not exactly one.
   pid_t DaemonPid() const;
   std::string LogText() const;
@@ -54,7 +56,7 @@ class MountEnvironment {
   const std::string& config_path() const { return config_path_; }
   const std::string& directory() const { return directory_; }
   const std::string& prefix() const { return prefix_; }
-  testserver::Server* server() { return server_.get(); }
+  testserver::Server* server() const { return server_.get(); }
 
   // The bucket, past the mount. Names are relative to the mount's prefix.
   /// What has been done in the mount is in the bucket afterwards. Nothing if it is not mounted.
@@ -95,6 +97,28 @@ class MountTest : public ::testing::TestWithParam<std::string> {
 
   std::optional<MountEnvironment> environment_;
 };
+
+/// On the test server, which does what it is told; not mounted yet.
+class ServerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (const std::string why = WhyNoFuse(); !why.empty()) GTEST_SKIP() << why;
+    environment_.emplace("server");
+  }
+  MountEnvironment& env() { return *environment_; }
+  testserver::Server& server() { return *environment_->server(); }
+  std::string Path(const std::string& name) const { return environment_->Path(name); }
+  uint64_t Requests() const;
+  /// Requests by kind, for people.
+  std::string Shown() const;
+
+  std::optional<MountEnvironment> environment_;
+};
+
+/// `scripts/test --long`: larger inputs and counts.
+bool LongRun();
+/// Of QUAYFS_TEST_SEED, or a random one; printed.
+uint64_t TestSeed();
 
 std::string BackendName(const ::testing::TestParamInfo<std::string>& info);
 

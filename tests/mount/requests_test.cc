@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <numeric>
 #include <string>
 #include <vector>
 
@@ -18,27 +17,7 @@
 namespace quayfs::mounttest {
 namespace {
 
-class RequestsTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    if (const std::string why = WhyNoFuse(); !why.empty()) GTEST_SKIP() << why;
-    environment_.emplace("server");
-  }
-  testserver::Server& server() { return *environment_->server(); }
-  std::string Path(const std::string& name) { return environment_->Path(name); }
-  uint64_t Total() {
-    uint64_t total = 0;
-    for (const auto& [operation, count] : server().Counts()) total += count;
-    return total;
-  }
-  std::string Shown() {
-    std::string text;
-    for (const auto& [operation, count] : server().Counts())
-      text += operation + "=" + std::to_string(count) + " ";
-    return text;
-  }
-  std::optional<MountEnvironment> environment_;
-};
+using RequestsTest = ServerTest;
 
 TEST_F(RequestsTest, CreateWriteCloseIsOnePut) {
   ASSERT_NO_FATAL_FAILURE(environment_->Mount());
@@ -48,7 +27,7 @@ TEST_F(RequestsTest, CreateWriteCloseIsOnePut) {
   for (int i = 0; i < 10; ++i) WriteFile(Path("d/f" + std::to_string(i)), "contents");
   environment_->Sync();
   EXPECT_EQ(server().Count("PutObject"), 10U) << Shown();
-  EXPECT_EQ(Total(), 10U) << Shown();
+  EXPECT_EQ(Requests(), 10U) << Shown();
 }
 
 /// How many of the server's requests of this kind overlapped.
@@ -94,7 +73,7 @@ TEST_F(RequestsTest, AModeThatIsAlreadyThereCostsNothing) {
   server().ResetLog();
   ASSERT_EQ(::chmod(Path("f").c_str(), 0640), 0);
   environment_->Sync();
-  EXPECT_EQ(Total(), 0U) << Shown();
+  EXPECT_EQ(Requests(), 0U) << Shown();
   ASSERT_EQ(::chmod(Path("f").c_str(), 0600), 0);
   environment_->Sync();
   EXPECT_EQ(server().Count("PutObject") + server().Count("CopyObject"), 1U) << Shown();
@@ -109,7 +88,7 @@ TEST_F(RequestsTest, TheSecondLookCostsNothing) {
   EXPECT_LE(server().Count("HeadObject"), 60U) << Shown();
   server().ResetLog();
   ASSERT_EQ(RunCommand({"ls", "-lR", environment_->mount_point()}).status, 0);
-  EXPECT_EQ(Total(), 0U) << Shown();
+  EXPECT_EQ(Requests(), 0U) << Shown();
 }
 
 TEST_F(RequestsTest, AFileThatWasReadIsNotReadAgain) {
@@ -128,7 +107,7 @@ TEST_F(RequestsTest, AnIdleMountSendsNothing) {
   server().ResetLog();
   ASSERT_EQ(RunQuayfs({"status", environment_->mount_point()}).status, 0);
   ASSERT_EQ(RunQuayfs({"sync", environment_->mount_point()}).status, 0);
-  EXPECT_EQ(Total(), 0U) << Shown();
+  EXPECT_EQ(Requests(), 0U) << Shown();
 }
 
 TEST_F(RequestsTest, APatchOfALargeFileSendsLittle) {
@@ -141,7 +120,7 @@ TEST_F(RequestsTest, APatchOfALargeFileSendsLittle) {
   ASSERT_EQ(::fsync(file.get()), 0) << std::strerror(errno);
   EXPECT_LE(server().Count("UploadPart"), 1U) << Shown();
   EXPECT_GE(server().Count("UploadPartCopy"), 1U) << Shown();
-  EXPECT_LE(Total(), 10U) << Shown();
+  EXPECT_LE(Requests(), 10U) << Shown();
 }
 
 }  // namespace
