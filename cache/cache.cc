@@ -45,6 +45,8 @@ class FileHandle final : public FileData {
   void AllowStreaming(const std::string& key, const ObjectProperties& properties) override {
     core_->AllowStreaming(key, properties);
   }
+  std::optional<UploadUnderWay> upload() const override { return core_->upload(); }
+  void AbandonUpload() override { core_->AbandonUpload(); }
   Result<ObjectInfo> Publish(const PublishRequest& request, const CallOptions& call) override {
     return core_->Publish(request, call);
   }

@@ -57,6 +57,8 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   Status Truncate(uint64_t size);
   Status SyncLocal();
   void AllowStreaming(const std::string& key, const ObjectProperties& properties);
+  std::optional<UploadUnderWay> upload() const;
+  void AbandonUpload();
   Result<ObjectInfo> Publish(const PublishRequest& request, const CallOptions& call);
   void Rebase(const BaseVersion& base);
   void Replace(const BaseVersion& base);

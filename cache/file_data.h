@@ -60,6 +60,17 @@ struct PublishRequest {
   Condition condition;
 };
 
+/// A multipart upload of the content that has been begun, ahead of a publication or by one that
+/// failed. A publication with the same key and properties goes on with it; any other one gives it
+/// up.
+struct UploadUnderWay {
+  std::string key;
+  ObjectProperties properties;
+  uint64_t sent_bytes = 0;  // that need not be sent again
+};
+
+bool SameProperties(const ObjectProperties& a, const ObjectProperties& b);
+
 struct FileDataState {
   uint64_t size = 0;
   uint64_t generation = 0;
@@ -94,10 +105,14 @@ class FileData {
   /// The local file's data reaches the disk (a seal, once there is a state database).
   virtual Status SyncLocal() = 0;
 
-  /// While a new file grows by sequential writes its finished parts may be sent ahead to `key`,
-  /// with these properties. Without this call nothing is sent before Publish. Calling it again with
-  /// another key or properties drops what was sent ahead.
+  /// While a file grows by sequential writes, and shows nothing of a base, its finished parts may
+  /// be sent ahead to `key`, with these properties. Without this call nothing is sent before
+  /// Publish. Calling it again with another key or properties drops what was sent ahead.
   virtual void AllowStreaming(const std::string& key, const ObjectProperties& properties) = 0;
+
+  virtual std::optional<UploadUnderWay> upload() const = 0;
+  /// Gives up what was sent ahead. REQUIRES: no publication is under way.
+  virtual void AbandonUpload() = 0;
 
   /// Makes the object at request.key hold the present content: one PUT for small files, else a
   /// multipart upload in which unchanged ranges of the base are part-copied. Sends content even if

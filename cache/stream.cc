@@ -31,9 +31,33 @@ void FileCore::AllowStreaming(const std::string& key, const ObjectProperties& pr
   for (std::stop_source& stop : stops) stop.request_stop();
 }
 
+std::optional<UploadUnderWay> FileCore::upload() const {
+  MutexLock lock(mutex_);
+  if (session_ == nullptr || session_->phase == UploadSession::Phase::kCreating ||
+      session_->phase == UploadSession::Phase::kAbandoned) {
+    return std::nullopt;
+  }
+  UploadUnderWay upload{session_->key, session_->properties, 0};
+  for (const auto& [number, record] : session_->parts) {
+    if (record.sent && !record.stale->load()) upload.sent_bytes += record.part.range.length();
+  }
+  return upload;
+}
+
+void FileCore::AbandonUpload() {
+  std::vector<std::stop_source> stops;
+  {
+    MutexLock lock(mutex_);
+    stream_.reset();
+    if (session_ != nullptr && !publishing_)
+      AbandonSession(std::exchange(session_, nullptr), &stops);
+  }
+  for (std::stop_source& stop : stops) stop.request_stop();
+}
+
 void FileCore::PumpStream() {
-  if (!stream_ || stream_halted_ || publishing_ || removed_ || handles_ == 0 || base_.exists() ||
-      extents_.size() <= stream_at_) {
+  if (!stream_ || stream_halted_ || publishing_ || removed_ || handles_ == 0 ||
+      extents_.base_limit() > 0 || extents_.size() <= stream_at_) {
     return;
   }
   if (session_ != nullptr && (session_->phase != UploadSession::Phase::kOpen ||

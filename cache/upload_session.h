@@ -31,6 +31,7 @@
 
 #include "base/byte_range.h"
 #include "base/error.h"
+#include "cache/file_data.h"
 #include "cache/upload_plan.h"
 #include "providers/object_store.h"
 
@@ -78,7 +79,5 @@ struct UploadSession {
 
 /// Whether an upload is worth going on with after an attempt that ended like this.
 bool KeepsUpload(Code code);
-
-bool SameProperties(const ObjectProperties& a, const ObjectProperties& b);
 
 }  // namespace quayfs

@@ -47,6 +47,10 @@ struct FileSystemConfig {
   Duration write_delay_max = std::chrono::seconds(2);
   /// A file that stays open for writing is published this long after its first change.
   Duration open_write_delay = std::chrono::seconds(30);
+  /// A file that grows beyond this (bytes) is sent part by part while it is written, and then
+  /// published when it has been left alone for open_write_delay, or after this long.
+  uint64_t stream_from = 64ull << 20;
+  Duration stream_write_delay_max = std::chrono::minutes(10);
 };
 
 }  // namespace quayfs

@@ -104,6 +104,18 @@ Status Core::CheckName(std::string_view name) const {
   return {};
 }
 
+Inode* Core::AtKeyLocked(const std::string& key) {
+  if (!key.starts_with(config_.prefix)) return nullptr;
+  Inode* at = &table_.root();
+  for (size_t from = config_.prefix.size(); from < key.size() && at != nullptr;) {
+    const size_t end = std::min(key.find('/', from), key.size());
+    const auto name = NameOf(std::string_view(key).substr(from, end - from));
+    at = name ? table_.Child(*at, *name) : nullptr;
+    from = end + 1;
+  }
+  return at;
+}
+
 bool Core::FreshLocked(SteadyTime when) const {
   if (when == SteadyTime{}) return false;
   if (config_.consistency == Duration::max()) return true;

@@ -110,6 +110,8 @@ class Core final : public FileSystem {
   Status MayWait(const OpContext& context) const;
   Status CheckWritable() const;
   Status CheckName(std::string_view name) const;
+  /// The inode whose name stands for `key`; nullptr if none is known.
+  Inode* AtKeyLocked(const std::string& key) QUAY_REQUIRES(mutex_);
   bool FreshLocked(SteadyTime when) const QUAY_REQUIRES(mutex_);
   Duration RemainingLocked(SteadyTime when) const QUAY_REQUIRES(mutex_);
   Result<Inode*> FindLocked(Ino ino) QUAY_REQUIRES(mutex_);
@@ -174,6 +176,7 @@ class Core final : public FileSystem {
   Status Revalidate(const OpContext& context, Ino ino);
   void DropDataLocked(Inode& inode) QUAY_REQUIRES(mutex_);
   /// The first error of the work for an inode that no close or fsync has returned yet.
+  void StreamLocked(Inode& inode) QUAY_REQUIRES(mutex_);
   Status UnreportedLocked(Ino ino) QUAY_REQUIRES(mutex_);
 
   // nodes.cc
@@ -265,13 +268,17 @@ class Core final : public FileSystem {
     std::shared_ptr<FileData> data;
     uint64_t seq = 0;
     Ino keeper = 0;
-    std::vector<std::string> busy;  // keys held by this step
-    bool keep_from = false;         // `from` is somebody else's object by now
-    bool from_unclear = false;      // ours, but nobody knows which version
+    std::vector<std::string> busy;         // keys held by this step
+    bool keep_from = false;                // `from` is somebody else's object by now
+    std::optional<UploadUnderWay> upload;  // goes on with this
+    bool detour = false;                   // `key` is not where the object belongs
+    bool stale_properties = false;         // the inode's are newer
+    bool from_unclear = false;             // ours, but nobody knows which version
   };
   Outcome Reconcile(const OpContext& context, Ino ino);
   Outcome PlanStepLocked(Inode& inode, Step* step) QUAY_REQUIRES(mutex_);
   void DescribeStepLocked(Inode& inode, Step* step) QUAY_REQUIRES(mutex_);
+  void AdoptUploadLocked(Inode& inode, Step* step) QUAY_REQUIRES(mutex_);
   Outcome FindBlockerLocked(const Inode& inode, Step* step) QUAY_REQUIRES(mutex_);
   Status TakeStep(const OpContext& context, Ino ino, Step& step);
   Status PutObject(const OpContext& context, Ino ino, const Step& step);

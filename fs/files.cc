@@ -165,9 +165,20 @@ Result<size_t> Core::Write(const OpContext& /*context*/, OpenFile& file, uint64_
   if (Inode* inode = table_.Find(file.ino); inode != nullptr) {
     TouchLocked(*inode, /*contents=*/true);
     inode->unsaved = true;
+    if (!inode->streaming && offset + data.size() >= config_.stream_from) StreamLocked(*inode);
     if (queue_.Find(inode->ino) == nullptr) NoteWorkLocked(*inode);
   }
   return data.size();
+}
+
+// The metadata are those of now, and the name, too; what has changed when the file is published is
+// put right by a copy in the bucket (AdoptUploadLocked).
+void Core::StreamLocked(Inode& inode) {
+  if (!inode.linked() || inode.data == nullptr) return;
+  inode.streaming = true;
+  if (inode.data->upload()) return;
+  const auto key = table_.KeyOf(inode);
+  if (key.ok()) inode.data->AllowStreaming(*key, PropertiesLocked(inode));
 }
 
 Status Core::UnreportedLocked(Ino ino) {

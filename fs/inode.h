@@ -55,6 +55,9 @@ struct Inode {
   /// ended. "" if not. Whoever removes or moves the inode sees to it that the object goes, too.
   std::string writing_key;
 
+  /// Parts of it may be sent before it is published.
+  bool streaming = false;
+
   /// The object is known to belong under another key: a rename that the bucket has not seen yet.
   bool moved = false;
 

@@ -464,7 +464,7 @@ bool Core::HiddenLocked(Inode& directory, const std::string& key, const ObjectIn
     return true;
   }
   if (object == nullptr) return RemovalBelowLocked(key);
-  if (sources_.contains(key)) return true;
+  if (sources_.contains(key) || busy_keys_.contains(key)) return true;
   const auto it = removals_.find(key);
   if (it == removals_.end()) return false;
   const Removal& removal = it->second;

@@ -53,6 +53,24 @@ void Core::SetMovedLocked(Inode& inode) {
   if (inode.moved) sources_[inode.object_key] = inode.ino;
 }
 
+// A large file may have been renamed, touched or given another mode since its upload began, or
+// since a failure interrupted it. The upload is finished as it was begun where nothing else has its
+// key; the next steps move and describe the object.
+void Core::AdoptUploadLocked(Inode& inode, Step* step) {
+  if (!inode.is_regular() || inode.data == nullptr || !inode.unpublished()) return;
+  std::optional<UploadUnderWay> upload = inode.data->upload();
+  if (!upload || upload->sent_bytes == 0) return;
+  if (upload->key != step->key) {
+    const auto source = sources_.find(upload->key);
+    const bool taken = (source != sources_.end() && source->second != inode.ino) ||
+                       removals_.contains(upload->key) || AtKeyLocked(upload->key) != nullptr;
+    if (taken || !store_.capabilities().copy) return;
+    step->key = upload->key;
+    step->detour = true;
+  }
+  step->upload = std::move(upload);
+}
+
 // Whose object has to go first.
 Core::Outcome Core::FindBlockerLocked(const Inode& inode, Step* step) {
   const auto source = sources_.find(step->key);
@@ -106,6 +124,7 @@ void Core::DescribeStepLocked(Inode& inode, Step* step) {
 Core::Outcome Core::PlanStepLocked(Inode& inode, Step* step) {
   if (!inode.needs_work()) return {};
   step->key = DesiredKeyLocked(inode);
+  AdoptUploadLocked(inode, step);
   const Outcome blocked = FindBlockerLocked(inode, step);
   if (blocked.blocked) return blocked;
   DescribeStepLocked(inode, step);
@@ -215,10 +234,12 @@ void Core::SettledLocked(Ino ino, const Step& step, const std::string& key,
   }
   inode->published = true;
   inode->writing_key.clear();
+  inode->streaming = false;
   inode->object_key = key;
   inode->version = version;
   if (step.new_properties) inode->properties = step.properties;
   if (step.new_properties && inode->attributes_seq == step.seq) inode->attributes_dirty = false;
+  if (step.stale_properties) inode->attributes_dirty = true;
   SetMovedLocked(*inode);
   inode->changed_at = inode->checked_at = clock_.Steady();
   SaveLocked(*inode, &batch);
@@ -274,12 +295,25 @@ Status Core::PublishContents(const OpContext& context, Ino ino, Step& step) {
   request.key = step.key;
   request.properties = step.properties;
   step.new_properties = true;
+  if (step.upload) {
+    step.stale_properties = !SameProperties(step.properties, step.upload->properties);
+    request.properties = step.properties = step.upload->properties;
+  }
   const auto condition = ConditionFor(context, step.key, step.expected_etag, step.data->size());
+  if (condition.Is(Code::kChanged) && step.detour) {
+    step.data->AbandonUpload();
+    return {};
+  }
   if (condition.Is(Code::kChanged))
     return ResolveConflict(context, ino, step, request, condition.error());
   if (!condition.ok()) return condition.error();
   request.condition = *condition;
   const auto written = step.data->Publish(request, context.call);
+  if (step.detour && (written.Is(Code::kChanged) || written.Is(Code::kAlreadyExists))) {
+    // Somebody else uses the key that the file had. Then it is sent to the one that it has now.
+    step.data->AbandonUpload();
+    return {};
+  }
   if (written.Is(Code::kChanged) || written.Is(Code::kAlreadyExists)) {
     return ResolveConflict(context, ino, step, request, written.error());
   }

@@ -62,7 +62,11 @@ void Core::ScheduleLoop() {
 bool Core::PostponedLocked(Ino ino, SteadyTime now) {
   const Inode* inode = table_.Find(ino);
   if (inode == nullptr || inode->writers == 0) return false;
-  const SteadyTime limit = queue_.Find(ino)->first + config_.open_write_delay;
+  SteadyTime limit = queue_.Find(ino)->first + config_.open_write_delay;
+  if (inode->streaming) {
+    limit = std::max(limit, std::min(inode->changed_at + config_.open_write_delay,
+                                     queue_.Find(ino)->first + config_.stream_write_delay_max));
+  }
   if (now >= limit) return false;
   queue_.Defer(ino, limit);
   return true;

@@ -59,6 +59,8 @@ class CoreTest : public ::testing::Test {
     cache_.reset();
     CacheConfig cache;
     cache.directory = folder_ + "/cache";
+    cache.put_size_max = put_size_max_;
+    cache.part_size = part_size_;
     auto opened = Cache::Open(cache, *store_, SystemDisk());
     ASSERT_TRUE(opened.ok()) << opened.error().ToString();
     cache_ = std::move(opened).value();
@@ -198,6 +200,8 @@ class CoreTest : public ::testing::Test {
     return keys;
   }
 
+  uint64_t put_size_max_ = CacheConfig().put_size_max;
+  uint64_t part_size_ = CacheConfig().part_size;
   std::string folder_;
   std::unique_ptr<ObjectStore> local_;
   std::unique_ptr<CountingStore> store_;
