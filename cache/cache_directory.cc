@@ -65,10 +65,20 @@ std::string HolderOf(int fd) {
                    : "unknown";
 }
 
+Error CannotUse(int error, const std::string& directory, const std::string& what) {
+  const char* advice = "";
+  if (error == ENOSPC || error == EDQUOT) advice = "; make room there";
+  if (error == EROFS)
+    advice = "; choose another cache directory ('quayfs recover' saves what this one still holds)";
+  const Error plain = ErrnoError(error, what);
+  return {plain.code(),
+          fmt::format("the cache directory '{}': {}{}", directory, plain.message(), advice)};
+}
+
 Result<UniqueFd> TakeLock(const std::string& directory) {
   const std::string path = directory + "/lock";
   UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (!fd.valid()) return ErrnoError(errno, fmt::format("cannot open '{}'", path));
+  if (!fd.valid()) return CannotUse(errno, directory, "cannot open 'lock'");
   if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return ErrnoError(errno, fmt::format("cannot lock '{}'", path));
     return Error(
@@ -79,7 +89,7 @@ Result<UniqueFd> TakeLock(const std::string& directory) {
   const std::string pid = fmt::format("{}\n", getpid());
   if (ftruncate(fd.get(), 0) != 0 ||
       pwrite(fd.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
-    return ErrnoError(errno, fmt::format("cannot write to '{}'", path));
+    return CannotUse(errno, directory, "cannot write to 'lock'");
   }
   return fd;
 }

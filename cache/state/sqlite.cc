@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -42,6 +43,11 @@ void RowChecksum(sqlite3_context* context, int count, sqlite3_value** values) {
   sqlite3_result_int64(context, static_cast<int32_t>(Crc32c(AsBytes(buffer))));
 }
 
+int CountLogPages(void* count, sqlite3* /*database*/, const char* /*name*/, int pages) {
+  *static_cast<uint64_t*>(count) = static_cast<uint64_t>(pages);
+  return SQLITE_OK;
+}
+
 Code CodeOf(sqlite3* database, int code) {
   switch (code & 0xff) {
     case SQLITE_FULL:
@@ -77,7 +83,9 @@ Error SqliteError(sqlite3* database, int code) {
   if (database == nullptr) return {Code::kInternal, sqlite3_errstr(code)};
   const int extended = sqlite3_extended_errcode(database);
   const int known = (extended & 0xff) == (code & 0xff) ? extended : code;
+  // May quote the schema, which has lines.
   std::string text = sqlite3_errmsg(database);
+  std::replace(text.begin(), text.end(), '\n', ' ');
   const int system = sqlite3_system_errno(database);
   if (((known & 0xff) == SQLITE_IOERR || (known & 0xff) == SQLITE_CANTOPEN) && system != 0)
     text = ErrnoError(system, text).message();
@@ -172,6 +180,8 @@ Result<SqlConnection> SqlConnection::Open(const std::string& path) {
   QUAY_TRY(connection.Execute(
       "PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0; PRAGMA cell_size_check=ON;"
       "PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0; PRAGMA cache_size=-16384"));
+  // After the pragma above, which has a hook of its own.
+  sqlite3_wal_hook(raw, &CountLogPages, connection.log_pages_.get());
   return connection;
 }
 

@@ -112,6 +112,9 @@ class SqlConnection {
   /// Rows that the last INSERT, UPDATE or DELETE changed.
   int64_t changes() const;
   int64_t last_row_id() const;
+  /// Pages that lie in the write-ahead log since it was last begun anew, by the last commit.
+  /// (The log's file says nothing: it keeps its size when the log begins anew.)
+  uint64_t log_pages() const { return *log_pages_; }
   bool in_transaction() const;
   /// Ends a transaction that failed, if SQLite has not done so by itself.
   void RollBack();
@@ -122,6 +125,7 @@ class SqlConnection {
   struct Close {
     void operator()(sqlite3* database) const;
   };
+  std::unique_ptr<uint64_t> log_pages_ = std::make_unique<uint64_t>(0);  // outlives database_
   std::unique_ptr<sqlite3, Close> database_;
 };
 

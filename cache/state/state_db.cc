@@ -30,6 +30,8 @@ namespace {
 /// wrong in a larger one shows when its rows are read.
 constexpr uint64_t kAlwaysCheckedBytes = 64u << 20;
 
+constexpr uint64_t kPageBytes = 4096;
+
 constexpr std::string_view kBucket = "bucket";
 constexpr std::string_view kBootId = "boot_id";
 constexpr std::string_view kClean = "clean";  // "1": closed with everything in state.db
@@ -92,6 +94,7 @@ class StateDbImpl final : public StateDb {
   Status Create(const StateIdentity& identity);
   Status Check(const StateIdentity& identity) QUAY_REQUIRES(mutex_);
   Status CheckPages() QUAY_REQUIRES(mutex_);
+  Status CheckRows() QUAY_REQUIRES(mutex_);
   Status CheckMeta(const StateIdentity& identity) QUAY_REQUIRES(mutex_);
   Status Upgrade() QUAY_REQUIRES(mutex_);
 
@@ -105,6 +108,9 @@ class StateDbImpl final : public StateDb {
   Status MarkClean() QUAY_REQUIRES(mutex_);
   Error Fail(const Error& error) QUAY_REQUIRES(mutex_);
   Status Checkpoint() QUAY_REQUIRES(mutex_);
+  /// `error` with the file's name in front and advice behind. For what only reads: a statement that
+  /// does not fit the tables says that they are not what they were.
+  Error AboutReading(const Error& error) const;
   /// `error` with the file's name in front and advice behind.
   Error About(const Error& error) const;
 
@@ -140,16 +146,29 @@ Error StateDbImpl::About(const Error& error) const {
     return {Code::kCorrupt,
             fmt::format("'{}' is damaged: {}{}", path, error.message(), files_.Advice())};
   }
+  if (error.code() == Code::kNoSpace) {
+    return {Code::kNoSpace,
+            fmt::format("the disk of the state database '{}' is full; make room there ({})", path,
+                        error.message())};
+  }
   return error.WithContext(fmt::format("the state database '{}'", path));
+}
+
+Error StateDbImpl::AboutReading(const Error& error) const {
+  if (error.code() != Code::kInternal) return About(error);
+  return About(Error(Code::kCorrupt, error.message()));
 }
 
 Status StateDbImpl::Start(const StateIdentity& identity) {
   QUAY_ASSIGN(const bool there, files_.Look(static_cast<int64_t>(options_.steps.size())));
-  if (!there) QUAY_TRY(Create(identity));
+  if (!there) {
+    if (Status created = Create(identity); !created) return About(created.error());
+  }
   is_new_ = !there;
   const MutexLock lock(mutex_);
   Status checked = Check(identity);
-  if (!checked) return checked.Is(Code::kNotPermitted) ? checked.error() : About(checked.error());
+  if (checked.Is(Code::kNotPermitted)) return checked;
+  if (!checked) return AboutReading(checked.error());
   return {};
 }
 
@@ -178,7 +197,10 @@ Status StateDbImpl::Check(const StateIdentity& identity) {
         Code::kCorrupt,
         fmt::format("its log '{}' is missing, and with it the last changes", files_.log_path()));
   }
-  if (!was_clean_ || FileSize(files_.path()) <= kAlwaysCheckedBytes) QUAY_TRY(CheckPages());
+  if (!was_clean_ || FileSize(files_.path()) <= kAlwaysCheckedBytes) {
+    QUAY_TRY(CheckPages());
+    QUAY_TRY(CheckRows());
+  }
   QUAY_TRY(Upgrade());
   QUAY_ASSIGN(writer_, StateWriter::Prepare(&connection_));
   QUAY_ASSIGN(begin_, connection_.Prepare("BEGIN IMMEDIATE"));
@@ -214,7 +236,22 @@ Status StateDbImpl::CheckPages() {
   const auto answer = connection_.QueryText("PRAGMA quick_check(1)");
   if (!answer) return answer.error();
   if (*answer == "ok") return {};
-  return Error(Code::kCorrupt, *answer);
+  // What is wrong stands in the last line, below a title.
+  return Error(Code::kCorrupt, answer->substr(answer->rfind('\n') + 1));
+}
+
+/// Before anybody changes anything on the word of some of the rows.
+Status StateDbImpl::CheckRows() {
+  QUAY_ASSIGN(const int64_t version, connection_.QueryInt("PRAGMA user_version"));
+  if (version != static_cast<int64_t>(options_.steps.size())) return {};  // other columns
+  StateReader reader(&connection_);
+  QUAY_TRY(reader.ReadInodes([](const InodeRow&) {}));
+  QUAY_TRY(reader.ReadContents([](const ContentRow&, const std::vector<ByteRange>&) {}));
+  QUAY_TRY(reader.ReadSeals([](const SealRow&) {}));
+  QUAY_TRY(reader.ReadUploads([](const UploadRow&, const std::vector<PartRow>&) {}));
+  QUAY_TRY(reader.ReadOrphans([](const std::string&, const std::string&) {}));
+  QUAY_TRY(reader.ReadRemovals([](const RemovalRow&) {}));
+  return reader.ReadNotes([](const NoteRow&) {});
 }
 
 Status StateDbImpl::Upgrade() {
@@ -229,7 +266,7 @@ Status StateDbImpl::Read(const Function& function) {
   const MutexLock lock(mutex_);
   StateReader reader(&connection_);
   Status read = function(reader);
-  if (!read) return About(read.error());
+  if (!read) return AboutReading(read.error());
   return {};
 }
 
@@ -268,7 +305,7 @@ Status StateDbImpl::ApplyLocked(const StateBatch& batch) {
   }
   if (!took_over_) QUAY_TRY(TakeOver());
   applied_.fetch_add(1, std::memory_order_release);
-  if (FileSize(files_.log_path()) > options_.checkpoint_bytes) return Checkpoint();
+  if (connection_.log_pages() * kPageBytes > options_.checkpoint_bytes) return Checkpoint();
   return {};
 }
 

@@ -17,9 +17,9 @@ namespace quayfs {
 
 struct StateOptions {
   std::span<const SchemaStep> steps = SchemaSteps();
-  std::optional<std::string> boot_id;    // instead of the kernel's
-  int (*sync_file)(int fd) = nullptr;    // instead of fdatasync, for the log
-  uint64_t checkpoint_bytes = 4u << 20;  // of log, before it is moved into the database
+  std::optional<std::string> boot_id;     // instead of the kernel's
+  int (*sync_file)(int fd) = nullptr;     // instead of fdatasync, for the log
+  uint64_t checkpoint_bytes = 16u << 20;  // of log, before it is moved into the database
 };
 
 Result<std::unique_ptr<StateDb>> OpenStateDb(const std::string& directory,

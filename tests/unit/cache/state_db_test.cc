@@ -299,6 +299,25 @@ TEST_F(StateDbTest, OnlyOneHasItOpen) {
   EXPECT_TRUE(Open());
 }
 
+// The log's file keeps its size when the log begins anew; going by it, every batch would flush.
+TEST_F(StateDbTest, OnlyFewBatchesMoveTheLogIntoTheDatabase) {
+  options_.checkpoint_bytes = 64 << 10;
+  auto db = Open();
+  ASSERT_TRUE(db);
+  constexpr uint64_t kBatches = 400;
+  int moved = 0;
+  std::string before = FileBytes(path());
+  for (uint64_t ino = 1; ino <= kBatches; ++ino) {
+    ASSERT_TRUE(
+        db->Apply(std::move(StateBatch().PutInode(FullInode(ino))), Persist::kSurvivesKill).ok());
+    std::string after = FileBytes(path());
+    if (after != before) ++moved;
+    before = std::move(after);
+  }
+  EXPECT_GE(moved, 3);
+  EXPECT_LE(moved, 100);
+}
+
 TEST_F(StateDbTest, ThreadsApplyBatchesOfTheirOwn) {
   constexpr int kThreads = 4;
   constexpr int kBatches = 300;
