@@ -525,6 +525,18 @@ void FileCore::Replace(const BaseVersion& base) {
   StopAll(stops);
 }
 
+void FileCore::TruncateForNewBase() {
+  if (local_length_ == 0 || seal_stuck_) return;
+  trim_pending_ = true;
+  if (auto file = OpenLocal(); file && (*file)->Truncate(0)) {
+    local_length_ = 0;
+    trim_pending_ = false;
+  } else {
+    // What is left below the new size are missing bytes; the rest is trimmed before it could show.
+    local_length_ = std::min(local_length_, base_.size);
+  }
+}
+
 void FileCore::ReplaceLocked(const BaseVersion& base, std::vector<std::stop_source>* stops) {
   QUAY_DCHECK(!extents_.modified());
   const uint64_t before = extents_.size();
@@ -535,17 +547,7 @@ void FileCore::ReplaceLocked(const BaseVersion& base, std::vector<std::stop_sour
   base_ = base;
   ++bases_;
   broken_.Clear();
-  if (local_length_ > 0 && !seal_stuck_) {
-    trim_pending_ = true;
-    if (auto file = OpenLocal(); file && (*file)->Truncate(0)) {
-      local_length_ = 0;
-      trim_pending_ = false;
-    } else {
-      // What is left below the new size are missing bytes; the rest is trimmed before it could
-      // show.
-      local_length_ = std::min(local_length_, base.size);
-    }
-  }
+  TruncateForNewBase();
   if (session_ != nullptr) session_->Touch({0, std::max(before, base.size)});
   NoteDirtyBytes();
   WakeAllUses();

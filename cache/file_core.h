@@ -130,6 +130,8 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   void ForgetUnsettled() QUAY_REQUIRES(mutex_);
   void ReplaceLocked(const BaseVersion& base, std::vector<std::stop_source>* stops)
       QUAY_REQUIRES(mutex_);
+  /// Empties the local file, all of whose bytes are missing now.
+  void TruncateForNewBase() QUAY_REQUIRES(mutex_);
   /// Runs `operation`; when the disk is full, gives clean bytes back and tries again. Takes no lock
   /// itself.
   Status WithRoom(const std::function<Status()>& operation);
@@ -218,6 +220,7 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   /// (settle.cc).
   Result<ObjectInfo> Settle(Unsettled attempt, Result<ObjectInfo> sent, const CallOptions& call);
   void Commit(const std::string& key, const std::string& etag) QUAY_REQUIRES(mutex_);
+  void TakeLater(const BaseVersion& base) QUAY_REQUIRES(mutex_);
   /// Finds out what became of an unclear publication. The result is there if that leaves nothing to
   /// do; otherwise `request` may have another condition.
   Result<Published> ResolveUnsettled(PublishRequest* request, const CallOptions& call);

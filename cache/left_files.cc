@@ -126,16 +126,17 @@ class Takeover {
       }
       file.set_aside = *std::move(copied);
     }
-    // An attempt to publish an earlier generation still tells of this one; a later one does not.
+    // Parts that were sent ahead are not of this generation. What an attempt to publish has come
+    // to is still to be found out.
     const auto upload = uploads_.find(inode);
-    const auto attempt = upload == uploads_.end() ? std::nullopt : AttemptOf(upload->second.row);
+    const bool attempt = upload != uploads_.end() && AttemptOf(upload->second.row).has_value();
     file.row.size = seal.size;
     file.row.base_limit = seal.base_limit;
     file.row.generation = seal.generation;
     file.row.base = seal.base;
     file.dirty = seal.dirty;
     StateBatch batch;
-    if (attempt && attempt->generation <= seal.generation) {
+    if (attempt) {
       AdoptUpload(inode, file);
     } else if (upload != uploads_.end()) {
       OrphanUpload(inode, batch);

@@ -12,8 +12,12 @@
 //   any     clean      any                         nothing: the bytes are in the bucket
 //
 // A data file that is shorter than its recorded bytes is moved aside whatever the table says: zeros
-// are not published in their place. Each verdict is in the database before the data file may be
-// changed any further, so that it stands in the next boot, too.
+// are not published in their place. What an attempt to publish has come to is found out whatever
+// the verdict on the file: if a generation later than the seal has arrived, the file shows that
+// one.
+//
+// Each verdict is in the database before the data file may be changed any further, so that it stands
+// in the next boot, too.
 
 #pragma once
 

@@ -223,8 +223,9 @@ Status FileCore::TellUpload(const UploadSession& session) {
   for (const auto& [number, record] : session.parts) {
     if (record.told) AddPart(batch, record);
   }
-  if (removed_) return context_.state.Apply(std::move(batch), Persist::kSurvivesKill);
-  return ApplyContent(std::move(batch), row, Persist::kSurvivesKill);
+  // Flushed: after a power cut nobody else would know that it has to be aborted.
+  if (removed_) return context_.state.Apply(std::move(batch), Persist::kSurvivesPowerCut);
+  return ApplyContent(std::move(batch), row, Persist::kSurvivesPowerCut);
 }
 
 void FileCore::AddPart(StateBatch& batch, const PartRecord& record) const {
@@ -252,10 +253,13 @@ Status FileCore::TellAttempt(const Unsettled& attempt, uint64_t generation,
   for (const PartInfo& part : attempt.parts) {
     AddPart(batch, session->parts.at(part.number));
   }
+  // C3: a file that comes back as it was sealed has to know that what came of a later generation in
+  // the bucket is its own.
+  const Persist persist = seal_ ? Persist::kSurvivesPowerCut : Persist::kSurvivesKill;
   if (removed_) {
     QUAY_TRY(context_.state.Apply(std::move(batch), Persist::kSurvivesKill));
   } else {
-    QUAY_TRY(ApplyContent(std::move(batch), row, Persist::kSurvivesKill));
+    QUAY_TRY(ApplyContent(std::move(batch), row, persist));
   }
   attempt_ = generation;
   return {};

@@ -104,6 +104,19 @@ void FileCore::Commit(const std::string& key, const std::string& etag) {
   TellPublished(cleaned);
 }
 
+/// C3: a power cut has taken the file back to its seal, but a later generation had been sent as a
+/// whole before, and is there.
+void FileCore::TakeLater(const BaseVersion& base) {
+  extents_.CancelPublication();
+  extents_.Reset(base.size);
+  base_ = base;
+  broken_.Clear();
+  NoteDirtyBytes();
+  // The seal goes before its bytes do.
+  TellPublished({});
+  TruncateForNewBase();
+}
+
 Result<FileCore::Published> FileCore::ResolveUnsettled(PublishRequest* request,
                                                        const CallOptions& call) {
   Unsettled attempt;
@@ -136,7 +149,11 @@ Result<FileCore::Published> FileCore::ResolveUnsettled(PublishRequest* request,
     WakeAllUses();
     return Published();
   }
-  Commit(attempt.key, found->etag);
+  if (attempt_ && *attempt_ > extents_.generation()) {
+    TakeLater({attempt.key, found->etag, attempt.size});
+  } else {
+    Commit(attempt.key, found->etag);
+  }
   WakeAllUses();
   if (request->key != attempt.key) return Published();
   if (!extents_.modified() && SameProperties(request->properties, attempt.properties)) return found;

@@ -74,8 +74,9 @@ inline bool Eventually(const std::function<bool()>& done) {
 
 class TempDirectory {
  public:
-  TempDirectory() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "quayfs-cache-XXXXXX").string();
+  TempDirectory() : TempDirectory(std::filesystem::temp_directory_path().string()) {}
+  explicit TempDirectory(const std::string& place) {
+    std::string pattern = place + "/quayfs-cache-XXXXXX";
     path_ = mkdtemp(pattern.data());
   }
   ~TempDirectory() {
