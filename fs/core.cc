@@ -31,7 +31,8 @@ Core::Core(const FileSystemConfig& config, ObjectStore& store, Cache& cache, Exe
       cache_(cache),
       background_(background),
       clock_(clock),
-      table_(config.prefix),
+      keys_{config.prefix, static_cast<size_t>(store.capabilities().key_size_max)},
+      table_(keys_),
       state_(cache.state()),
       queue_(std::max<size_t>(config.work_in_flight, 1)),
       workers_("reconcile", std::max<size_t>(config.work_in_flight, 1)) {}

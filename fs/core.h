@@ -175,6 +175,7 @@ class Core final : public FileSystem {
   Result<Opened> OpenLocked(Inode& inode, int flags) QUAY_REQUIRES(mutex_);
   Status Revalidate(const OpContext& context, Ino ino);
   void DropDataLocked(Inode& inode) QUAY_REQUIRES(mutex_);
+  void DropSetIdLocked(Inode& inode) QUAY_REQUIRES(mutex_);
   /// The first error of the work for an inode that no close or fsync has returned yet.
   void StreamLocked(Inode& inode) QUAY_REQUIRES(mutex_);
   Status UnreportedLocked(Ino ino) QUAY_REQUIRES(mutex_);
@@ -183,6 +184,8 @@ class Core final : public FileSystem {
   /// The attributes of a new entry; fails if it could not have a key.
   Status PrepareNodeLocked(const OpContext& context, const Inode& directory, std::string_view name,
                            mode_t mode, Attributes* attributes) QUAY_REQUIRES(mutex_);
+  Status CheckKeyLocked(const Inode& directory, std::string_view name, bool is_directory)
+      QUAY_REQUIRES(mutex_);
   Result<Inode*> AddNodeLocked(Inode& directory, std::string_view name,
                                const Attributes& attributes, std::string_view target)
       QUAY_REQUIRES(mutex_);
@@ -190,6 +193,7 @@ class Core final : public FileSystem {
                            dev_t rdev, std::string_view target);
   /// A directory that only exists because of what is in it gets a marker when something goes.
   void KeepDirectoryLocked(Inode& directory, StateBatch* batch) QUAY_REQUIRES(mutex_);
+  void KeepLongFolderLocked(Inode& directory, StateBatch* batch) QUAY_REQUIRES(mutex_);
   /// The rows of an inode that is about to be removed, and of what becomes of its object.
   void PlanRemovalLocked(Inode& inode, StateBatch* batch) QUAY_REQUIRES(mutex_);
   /// And the same in memory. The pointer may be dead afterwards.
@@ -215,7 +219,6 @@ class Core final : public FileSystem {
   bool KnownLocked(const Inode& directory) const QUAY_REQUIRES(mutex_);
   /// True if the table still is what the plan was made from.
   bool StillSoLocked(const RenamePlan& plan) QUAY_REQUIRES(mutex_);
-  Status CheckNewKeysLocked(const RenamePlan& plan) QUAY_REQUIRES(mutex_);
   bool StraysLocked(const Inode& inode) const QUAY_REQUIRES(mutex_);
   Status CarryOutRenameLocked(const RenamePlan& plan) QUAY_REQUIRES(mutex_);
 
@@ -350,6 +353,8 @@ class Core final : public FileSystem {
   Cache& cache_;
   Executor& background_;
   Clock& clock_;
+
+  const KeySpace keys_;
 
   mutable Mutex mutex_{LockRank::kNamespace};
   InodeTable table_ QUAY_GUARDED_BY(mutex_);

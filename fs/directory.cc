@@ -40,7 +40,8 @@ struct OpenDirectory {
   std::unordered_set<std::string> names;
   bool begun = false;
   bool done = false;
-  std::string prefix;
+  std::string key;     // the directory's
+  std::string prefix;  // what is being listed: `key`, then its long folder
   std::string token;
   SteadyTime started{};
   std::shared_ptr<PageFetch> next;  // a fetch under way, with its own lock
@@ -100,7 +101,8 @@ Status Core::BeginReading(const OpContext& context, OpenDirectory& handle) {
       return {};
     }
     QUAY_TRY(MayWait(context));
-    QUAY_ASSIGN(handle.prefix, table_.KeyOf(*inode));
+    QUAY_ASSIGN(handle.key, table_.KeyOf(*inode));
+    handle.prefix = handle.key;
     BeginListingLocked(*inode);
     handle.started = clock_.Steady();
   }
@@ -126,7 +128,7 @@ Status Core::ReadPage(const OpContext& context, OpenDirectory& handle) {
   Inode* inode = table_.Find(handle.ino);
   if (inode == nullptr) return Error(Code::kChanged, "the directory is gone");
   const auto prefix_now = table_.KeyOf(*inode);
-  if (!prefix_now.ok() || *prefix_now != handle.prefix) {
+  if (!prefix_now.ok() || *prefix_now != handle.key) {
     // Renamed or removed meanwhile. A rename knows everything below the directory.
     EndListingLocked(inode);
     for (const auto& [name, child] : inode->children) {
@@ -142,6 +144,10 @@ Status Core::ReadPage(const OpContext& context, OpenDirectory& handle) {
       handle.items.push_back({child->name, ino});
   }
   if (!handle.token.empty()) return {};
+  if (handle.prefix == handle.key && HasLongFolder(keys_, handle.key)) {
+    handle.prefix = LongFolder(keys_, handle.key);
+    return {};
+  }
   FinishListingLocked(*inode, handle.started);
   EndListingLocked(inode);
   // What only this mount knows of comes last.
@@ -258,7 +264,8 @@ Status Core::FsyncDir(const OpContext& context, OpenDirectory& directory) {
   }
   QUAY_TRY(SyncPath(context, directory.ino));
   for (const Ino ino : pending) QUAY_TRY(SyncInode(context, ino));
-  return SyncRemovals(context, prefix);
+  QUAY_TRY(SyncRemovals(context, prefix));
+  return HasLongFolder(keys_, prefix) ? SyncRemovals(context, LongFolder(keys_, prefix)) : Status();
 }
 
 }  // namespace quayfs

@@ -151,7 +151,7 @@ Result<size_t> Core::Read(const OpContext& context, OpenFile& file, uint64_t off
   }
 }
 
-Result<size_t> Core::Write(const OpContext& /*context*/, OpenFile& file, uint64_t offset,
+Result<size_t> Core::Write(const OpContext& context, OpenFile& file, uint64_t offset,
                            std::span<const std::byte> data) {
   if (!file.writable) return Error(Code::kBadHandle, "the file is open for reading only");
   if ((file.flags & O_APPEND) != 0) offset = file.data->size();
@@ -166,6 +166,8 @@ Result<size_t> Core::Write(const OpContext& /*context*/, OpenFile& file, uint64_
     TouchLocked(*inode, /*contents=*/true);
     inode->unsaved = true;
     if (!inode->streaming && offset + data.size() >= config_.stream_from) StreamLocked(*inode);
+    // The kernel sees to it for writes that go through its page cache only.
+    if (context.uid != 0) DropSetIdLocked(*inode);
     if (queue_.Find(inode->ino) == nullptr) NoteWorkLocked(*inode);
   }
   return data.size();
@@ -179,6 +181,17 @@ void Core::StreamLocked(Inode& inode) {
   if (inode.data->upload()) return;
   const auto key = table_.KeyOf(inode);
   if (key.ok()) inode.data->AllowStreaming(*key, PropertiesLocked(inode));
+}
+
+// A program that runs with its owner's rights does not keep them when somebody else changes it.
+void Core::DropSetIdLocked(Inode& inode) {
+  mode_t gone = S_ISUID;
+  if ((inode.attributes.mode & S_IXGRP) != 0) gone |= S_ISGID;
+  if ((inode.attributes.mode & gone) == 0) return;
+  inode.attributes.mode &= ~gone;
+  if (!posix()) return;
+  ++inode.attributes_seq;
+  inode.attributes_dirty = true;
 }
 
 Status Core::UnreportedLocked(Ino ino) {

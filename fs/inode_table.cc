@@ -21,7 +21,7 @@ bool ObjectVersion::MayBe(const ObjectVersion& other) const {
          modified_seconds == other.modified_seconds;
 }
 
-InodeTable::InodeTable(std::string root_key) : root_key_(std::move(root_key)) {
+InodeTable::InodeTable(KeySpace keys) : keys_(std::move(keys)) {
   auto root = std::make_unique<Inode>(kRootIno);
   root->attributes.mode = S_IFDIR | 0755;
   root->lookups = 1;
@@ -113,19 +113,24 @@ bool InodeTable::EraseIfUnused(Inode& inode) {
 }
 
 Result<std::string> InodeTable::KeyOf(const Inode& inode) const {
-  std::vector<std::string> segments;
-  const Inode* at = &inode;
-  while (at->ino != kRootIno) {
-    const Inode* parent = Find(at->parent);
-    if (parent == nullptr) return Error(Code::kNotFound, "the file has been removed");
-    const auto segment = SegmentOf(at->name);
-    if (!segment)
-      return Error(Code::kInvalidArgument, "the name '" + at->name + "' stands for no object key");
-    segments.push_back(segment->text + (at->is_directory() ? "/" : ""));
-    at = parent;
+  std::vector<const Inode*> path;
+  for (const Inode* at = &inode; at->ino != kRootIno; at = Find(at->parent)) {
+    if (Find(at->parent) == nullptr) return Error(Code::kNotFound, "the file has been removed");
+    path.push_back(at);
   }
-  std::string key = root_key_;
-  for (auto it = segments.rbegin(); it != segments.rend(); ++it) key += *it;
+  std::string key = keys_.root;
+  for (auto it = path.rbegin(); it != path.rend(); ++it) {
+    const Inode& at = **it;
+    const auto segment = SegmentOf(at.name);
+    if (!segment)
+      return Error(Code::kInvalidArgument, "the name '" + at.name + "' stands for no object key");
+    if (key.size() + kNameMax + 1 <= keys_.longest) {
+      key += segment->text;
+      if (at.is_directory()) key += '/';
+    } else {
+      key = ChildKey(keys_, key, segment->text, at.is_directory());
+    }
+  }
   return key;
 }
 

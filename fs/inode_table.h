@@ -20,13 +20,13 @@
 
 #include "base/result.h"
 #include "fs/inode.h"
+#include "fs/key_names.h"
 
 namespace quayfs {
 
 class InodeTable {
  public:
-  /// `root_key`: "" or ends with '/'.
-  explicit InodeTable(std::string root_key);
+  explicit InodeTable(KeySpace keys);
 
   Inode* Find(Ino ino);
   const Inode* Find(Ino ino) const;
@@ -58,6 +58,7 @@ class InodeTable {
   /// The key of the object of `inode` (of a directory: of its marker, ending in '/'). kNotFound: it
   /// is unlinked.
   Result<std::string> KeyOf(const Inode& inode) const;
+  const KeySpace& keys() const { return keys_; }
   /// True if `ancestor` is `inode` or a directory above it.
   bool IsBelow(const Inode& inode, Ino ancestor) const;
   /// `inode` and everything known below it.
@@ -73,7 +74,7 @@ class InodeTable {
  private:
   void Detach(Inode& inode);
 
-  const std::string root_key_;
+  const KeySpace keys_;
   std::unordered_map<Ino, std::unique_ptr<Inode>> inodes_;
   std::vector<Ino> erased_;
   Ino next_ = kRootIno + 1;

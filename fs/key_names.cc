@@ -2,6 +2,7 @@
 
 #include "fs/key_names.h"
 
+#include "base/hash.h"
 #include "base/text.h"
 #include "fs/types.h"
 
@@ -60,6 +61,24 @@ std::optional<Segment> SegmentOf(std::string_view name) {
   const auto canonical = NameOf(segment.text, segment.shadowed);
   if (!canonical || *canonical != name) return std::nullopt;
   return segment;
+}
+
+std::string LongFolder(const KeySpace& space, std::string_view directory_key) {
+  return space.root + std::string(kReservedSegment) + "/long/" +
+         HexEncode(Sha256(std::string(directory_key))) + "/";
+}
+
+bool HasLongFolder(const KeySpace& space, std::string_view directory_key) {
+  return directory_key.size() + kNameMax + 1 > space.longest;
+}
+
+std::string ChildKey(const KeySpace& space, const std::string& directory_key,
+                     std::string_view segment, bool directory) {
+  const size_t size = directory_key.size() + segment.size() + (directory ? 1 : 0);
+  std::string key = size <= space.longest ? directory_key : LongFolder(space, directory_key);
+  key += segment;
+  if (directory) key += '/';
+  return key;
 }
 
 }  // namespace quayfs

@@ -93,16 +93,27 @@ Status Core::AskBucketForName(const OpContext& context, Ino parent, std::string_
 
   request.delimiter = "/";
   request.max_keys = kFirstPageKeys;
-  const auto page = store_.List(request, context.call);
+  const std::string directory_key = request.prefix;
+  auto page = store_.List(request, context.call);
+  std::optional<Result<ListPage>> beyond;
+  if (page.ok() && HasLongFolder(keys_, directory_key)) {
+    request.prefix = LongFolder(keys_, directory_key);
+    beyond = store_.List(request, context.call);
+    if (!beyond->ok()) page = beyond->error();
+  }
   bool more = false;
   {
     MutexLock lock(mutex_);
     Inode* directory = table_.Find(parent);
     if (directory != nullptr) {
       const auto prefix_now = table_.KeyOf(*directory);
-      if (page.ok() && prefix_now.ok() && *prefix_now == request.prefix) {
-        ApplyPageLocked(*directory, request.prefix, *page, started);
+      if (page.ok() && prefix_now.ok() && *prefix_now == directory_key) {
+        ApplyPageLocked(*directory, directory_key, *page, started);
         more = !page->next_token.empty();
+        if (beyond) {
+          ApplyPageLocked(*directory, request.prefix, **beyond, started);
+          more = more || !(*beyond)->next_token.empty();
+        }
         directory->large = more;
         if (!more) FinishListingLocked(*directory, started);
       }
@@ -119,7 +130,8 @@ Status Core::ProbeName(const OpContext& context, Ino parent, std::string_view na
                        const std::string& directory_key) {
   const auto segment = SegmentOf(name);
   if (!segment) return {};
-  const std::string key = directory_key + segment->text;
+  const std::string key = ChildKey(keys_, directory_key, segment->text, /*directory=*/false);
+  const std::string below_key = ChildKey(keys_, directory_key, segment->text, /*directory=*/true);
   const SteadyTime started = clock_.Steady();
   {
     MutexLock lock(mutex_);
@@ -128,7 +140,7 @@ Status Core::ProbeName(const OpContext& context, Ino parent, std::string_view na
   }
   const auto head = store_.Head(key, context.call);
   ListRequest request;
-  request.prefix = key + "/";
+  request.prefix = below_key;
   request.max_keys = 1;
   const auto below = store_.List(request, context.call);
   {
@@ -139,13 +151,19 @@ Status Core::ProbeName(const OpContext& context, Ino parent, std::string_view na
     const auto prefix_now = table_.KeyOf(*directory);
     if (!prefix_now.ok() || *prefix_now != directory_key) return {};  // renamed meanwhile
     ListPage page;
+    ListPage folders;
     if (head.ok()) page.objects.push_back(head->info);
-    if (below.ok() && !below->objects.empty()) page.common_prefixes.push_back(key + "/");
+    if (below.ok() && !below->objects.empty()) folders.common_prefixes.push_back(below_key);
     const bool answered = (head.ok() || head.code() == Code::kNotFound) && below.ok();
     if (answered) {
-      ApplyPageLocked(*directory, directory_key, page, started);
+      // Directories first; one may lie in the long folder while an object would not yet.
+      const auto folder_of = [&](const std::string& child, size_t tail) {
+        return child.substr(0, child.size() - tail);
+      };
+      ApplyPageLocked(*directory, folder_of(below_key, segment->text.size() + 1), folders, started);
+      ApplyPageLocked(*directory, folder_of(key, segment->text.size()), page, started);
       Inode* child = table_.Child(*directory, name);
-      const bool seen = head.ok() || !page.common_prefixes.empty();
+      const bool seen = head.ok() || !folders.common_prefixes.empty();
       if (child != nullptr && !seen && child->changed_at < started && !child->needs_work())
         GoneLocked(*child);
       if (child != nullptr && seen && head.ok() && !child->is_directory() &&

@@ -20,17 +20,19 @@ Status Core::PrepareNodeLocked(const OpContext& context, const Inode& directory,
     if (S_ISDIR(mode)) attributes->mode |= S_ISGID;
   }
   attributes->atime = attributes->mtime = attributes->ctime = clock_.Now();
-  QUAY_ASSIGN(std::string key, table_.KeyOf(directory));
+  return CheckKeyLocked(directory, name, S_ISDIR(mode));
+}
+
+// Only a mount whose own prefix is nearly as long as a key may be gets to the limit.
+Status Core::CheckKeyLocked(const Inode& directory, std::string_view name, bool is_directory) {
+  QUAY_ASSIGN(const std::string above, table_.KeyOf(directory));
   const auto segment = SegmentOf(name);
   if (!segment) return Error(Code::kInvalidArgument, "the name stands for no object key");
-  key += segment->text;
-  if (S_ISDIR(mode)) key += '/';
-  const auto limit = static_cast<size_t>(store_.capabilities().key_size_max);
-  if (key.size() > limit) {
-    return Error(Code::kNameTooLong, "an object key may have " + std::to_string(limit) +
-                                         " bytes, this path needs " + std::to_string(key.size()));
-  }
-  return {};
+  const size_t size = ChildKey(table_.keys(), above, segment->text, is_directory).size();
+  if (size <= table_.keys().longest) return {};
+  return Error(Code::kNameTooLong, "an object key may have " +
+                                       std::to_string(table_.keys().longest) +
+                                       " bytes, this path needs " + std::to_string(size));
 }
 
 // A new entry, in the table and (C1) in the database.
@@ -51,6 +53,7 @@ Result<Inode*> Core::AddNodeLocked(Inode& directory, std::string_view name,
   TouchLocked(directory, /*contents=*/true);
   StateBatch batch;
   ReserveNumbersLocked(&batch);
+  KeepLongFolderLocked(directory, &batch);
   SaveLocked(directory, &batch);
   SaveLocked(inode, &batch);
   const Status committed = CommitLocked(std::move(batch));
@@ -113,6 +116,12 @@ void Core::KeepDirectoryLocked(Inode& directory, StateBatch* batch) {
   directory.attributes_dirty = true;
   SaveLocked(directory, batch);
   NoteWorkLocked(directory);
+}
+
+// What lies in its long folder is found by way of its marker only.
+void Core::KeepLongFolderLocked(Inode& directory, StateBatch* batch) {
+  const auto key = table_.KeyOf(directory);
+  if (key.ok() && HasLongFolder(table_.keys(), *key)) KeepDirectoryLocked(directory, batch);
 }
 
 void Core::PlanRemovalLocked(Inode& inode, StateBatch* batch) {

@@ -63,7 +63,8 @@ void Core::AdoptUploadLocked(Inode& inode, Step* step) {
   if (upload->key != step->key) {
     const auto source = sources_.find(upload->key);
     const bool taken = (source != sources_.end() && source->second != inode.ino) ||
-                       removals_.contains(upload->key) || AtKeyLocked(upload->key) != nullptr;
+                       removals_.contains(upload->key) || AtKeyLocked(upload->key) != nullptr ||
+                       upload->key.find(kReservedSegment) != std::string::npos;
     if (taken || !store_.capabilities().copy) return;
     step->key = upload->key;
     step->detour = true;

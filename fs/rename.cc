@@ -125,28 +125,6 @@ bool Core::StillSoLocked(const RenamePlan& plan) {
   return !plan.directory || !table_.IsBelow(*into, plan.source);
 }
 
-// No key may get longer than the store takes, at any depth.
-Status Core::CheckNewKeysLocked(const RenamePlan& plan) {
-  QUAY_ASSIGN(const Inode* into, FindDirectoryLocked(plan.new_parent));
-  QUAY_ASSIGN(std::string key, table_.KeyOf(*into));
-  const auto segment = SegmentOf(plan.new_name);
-  if (!segment) return Error(Code::kInvalidArgument, "the name stands for no object key");
-  key += segment->text;
-  if (plan.directory) key += '/';
-  Inode& source = *table_.Find(plan.source);
-  QUAY_ASSIGN(const std::string old_key, table_.KeyOf(source));
-  size_t deepest = 0;
-  for (const Inode* inode : table_.Subtree(source)) {
-    QUAY_ASSIGN(const std::string below, table_.KeyOf(*inode));
-    deepest = std::max(deepest, below.size() - old_key.size());
-  }
-  const auto limit = static_cast<size_t>(store_.capabilities().key_size_max);
-  if (key.size() + deepest <= limit) return {};
-  return Error(Code::kNameTooLong, "an object key may have " + std::to_string(limit) +
-                                       " bytes, this name would need " +
-                                       std::to_string(key.size() + deepest));
-}
-
 // What is on its way to the old name is nothing that the bucket is known to have there.
 bool Core::StraysLocked(const Inode& inode) const {
   if (inode.writing_key.empty()) return false;
@@ -157,9 +135,9 @@ bool Core::StraysLocked(const Inode& inode) const {
 
 // REQUIRES: the plan is still so.
 Status Core::CarryOutRenameLocked(const RenamePlan& plan) {
-  QUAY_TRY(CheckNewKeysLocked(plan));
   Inode& source = *table_.Find(plan.source);
   Inode& into = *table_.Find(plan.new_parent);
+  QUAY_TRY(CheckKeyLocked(into, plan.new_name, plan.directory));
   Inode& from = *table_.Find(plan.parent);
   Inode* target = table_.Find(plan.target);
   if (target != nullptr && !target->children.empty())
@@ -178,6 +156,7 @@ Status Core::CarryOutRenameLocked(const RenamePlan& plan) {
   TouchLocked(from, /*contents=*/true);
   TouchLocked(into, /*contents=*/true);
   KeepDirectoryLocked(from, &batch);
+  KeepLongFolderLocked(into, &batch);
   SaveLocked(from, &batch);
   SaveLocked(into, &batch);
   // Implicit directories exist by what is in them; under the new name nothing is there yet.
@@ -187,6 +166,7 @@ Status Core::CarryOutRenameLocked(const RenamePlan& plan) {
   for (Inode* inode : tree) {
     SetMovedLocked(*inode);
     if (StraysLocked(*inode)) PlanStrayLocked(*inode, &batch);
+    if (inode->is_directory()) KeepLongFolderLocked(*inode, &batch);
     if (inode == &source || inode->stored || inode->moved) SaveLocked(*inode, &batch);
   }
   const Status committed = CommitLocked(std::move(batch));
