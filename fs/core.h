@@ -282,6 +282,9 @@ class Core final : public FileSystem {
   Outcome PlanStepLocked(Inode& inode, Step* step) QUAY_REQUIRES(mutex_);
   void DescribeStepLocked(Inode& inode, Step* step) QUAY_REQUIRES(mutex_);
   void AdoptUploadLocked(Inode& inode, Step* step) QUAY_REQUIRES(mutex_);
+  Status NoteWritingLocked(Inode& inode, const Step& step) QUAY_REQUIRES(mutex_);
+  void NotWrittenLocked(Inode& inode, const std::string& key) QUAY_REQUIRES(mutex_);
+  bool Moves(const Step& step) const;
   Outcome FindBlockerLocked(const Inode& inode, Step* step) QUAY_REQUIRES(mutex_);
   Status TakeStep(const OpContext& context, Ino ino, Step& step);
   Status PutObject(const OpContext& context, Ino ino, const Step& step);

@@ -137,6 +137,12 @@ Result<size_t> Core::Read(const OpContext& context, OpenFile& file, uint64_t off
   for (int attempt = 0;; ++attempt) {
     const std::string key = file.data->state().base.key;
     auto read = file.data->Read(offset, out, file.pattern, context.may_block, context.call);
+    if (read.Is(Code::kUnavailable) && attempt == 0 && !file.data->state().unsettled_key.empty()) {
+      // Which version of the object has the missing bytes shows when its publication is settled.
+      QUAY_TRY(MayWait(context));
+      QUAY_TRY(SyncInode(context, file.ino));
+      continue;
+    }
     if (read.ok() || (read.code() != Code::kNotFound && read.code() != Code::kChanged)) return read;
     // A rename by this mount moves the object under the reader; the bytes are the same.
     if (attempt == 0 && file.data->state().base.key != key) continue;

@@ -156,10 +156,44 @@ Core::Outcome Core::PlanStepLocked(Inode& inode, Step* step) {
   for (const std::string& key : step->busy) {
     if (busy_keys_.contains(key)) return {{}, true, 0};
   }
+  const Status noted = NoteWritingLocked(inode, *step);
+  if (!noted.ok()) return {noted};
   busy_keys_.insert(step->busy.begin(), step->busy.end());
-  if (step->kind != Step::Kind::kKeep && step->kind != Step::Kind::kPark)
-    inode.writing_key = step->key;
   return {};
+}
+
+// A new object is about to appear. If this process dies before it knows how that ended, and the
+// inode is moved or removed before it is tried again, nobody else would remember the object.
+Status Core::NoteWritingLocked(Inode& inode, const Step& step) {
+  if (step.kind == Step::Kind::kKeep || step.kind == Step::Kind::kPark) return {};
+  // Of contents the cache keeps a note of its own. What is moved is never removed on a guess.
+  const bool copy = step.kind == Step::Kind::kCopy && !Moves(step);
+  const bool fresh = !inode.published || inode.object_key != step.key;
+  if (fresh && (copy || step.kind == Step::Kind::kPut)) {
+    StateBatch batch;
+    batch.PutRemoval({step.key, "", step.version.size});
+    QUAY_TRY(CommitLocked(std::move(batch)));
+  }
+  inode.writing_key = step.key;
+  return {};
+}
+
+bool Core::Moves(const Step& step) const {
+  return store_.capabilities().move && !step.new_properties;
+}
+
+// The step has failed, and that much is certain: there is no new object.
+void Core::NotWrittenLocked(Inode& inode, const std::string& key) {
+  if (inode.writing_key != key) return;
+  inode.writing_key.clear();
+  const auto removal = removals_.find(key);
+  StateBatch batch;
+  if (removal == removals_.end()) {
+    batch.DropRemoval(key);
+  } else {
+    batch.PutRemoval({key, removal->second.etag, removal->second.size});
+  }
+  CommitQuietlyLocked(std::move(batch));
 }
 
 // REQUIRES: the inode's work is running here, and it is marked busy.
@@ -179,10 +213,8 @@ Core::Outcome Core::Reconcile(const OpContext& context, Ino ino) {
     MutexLock lock(mutex_);
     for (const std::string& key : step.busy) busy_keys_.erase(key);
     Inode* inode = table_.Find(ino);
-    if (inode != nullptr && !taken.ok() && !IsUnclear(taken.code()) &&
-        inode->writing_key == step.key) {
-      inode->writing_key.clear();
-    }
+    if (inode != nullptr && !taken.ok() && !IsUnclear(taken.code()))
+      NotWrittenLocked(*inode, step.key);
     queue_.WakeDeferred(clock_.Steady());
     WakeLocked();
     if (!taken.ok()) return {taken};
@@ -363,7 +395,7 @@ Result<ObjectInfo> Core::CopyObject(const OpContext& context, const Step& step,
 Status Core::CopyTo(const OpContext& context, Ino ino, Step& step) {
   const auto condition = ConditionFor(context, step.key, step.expected_etag, 0);
   if (!condition.ok()) return condition.error();
-  const bool move = store_.capabilities().move && !step.new_properties;
+  const bool move = Moves(step);
   auto made =
       move ? store_.Move(step.from, step.key, context.call) : CopyObject(context, step, step.key);
   if (made.Is(Code::kNotFound) || made.Is(Code::kChanged)) {
