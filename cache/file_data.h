@@ -6,15 +6,15 @@
 //
 // Every byte of [0, size) is in one state:
 //
-//   state     local file holds   the bucket's base holds   becomes
-//   missing   nothing (a hole)   the byte                  clean by a fetch; dirty by a write
-//   clean     the byte           the same byte             missing by eviction; dirty by a write
-//   dirty     the byte           something else, nothing   clean by a publication of the generation
-//   it belongs to
+//   state    local file holds  the base holds   becomes
+//   missing  nothing (a hole)  the byte         clean by a fetch; dirty by a write
+//   clean    the byte          the same byte    missing by eviction; dirty by a write
+//   dirty    the byte          something else,  clean by a publication of the generation that it
+//                              or nothing       belongs to
 //
 // Invariants: dirty and clean are disjoint; every byte at or beyond `base_limit` (how much of the
 // base object the file still shows: its size, less what truncation cut off) is dirty; a hole that a
-// truncate or a write beyond the end made is dirty zeros. Dirty bytes are never evicted. Clean
+// truncate or a write beyond the end made is dirty zeros. Dirty bytes are never evicted (C4). Clean
 // bytes belong to exactly one (key, ETag, size).
 //
 // A generation counts content changes. A publication puts exactly one generation into the bucket:

@@ -110,9 +110,14 @@ void FileExtents::Filled(ByteRange range) {
   QUAY_DCHECK(range.end <= base_limit_ && !clean_.Overlaps(range) && !dirty_.Overlaps(range));
   clean_.Add(range);
   clean_bytes_ += range.length();
+  QUAY_DCHECK(CheckInvariants().empty());
 }
 
-std::vector<ByteRange> FileExtents::Drop(ByteRange range) { return RemoveClean(range); }
+std::vector<ByteRange> FileExtents::Drop(ByteRange range) {
+  std::vector<ByteRange> lost = RemoveClean(range);
+  QUAY_DCHECK(CheckInvariants().empty());
+  return lost;
+}
 
 void FileExtents::BeginPublication() {
   QUAY_CHECK(!publication_);

@@ -3,11 +3,15 @@
 // Which bytes of a file the local file holds, and which of them are newer than the bucket. Pure
 // state: no I/O, no locks.
 //
-//   state     local file holds   the base holds     Write   Truncate below   Filled   Drop commit
-//   of a publication missing   nothing            the byte           dirty   gone             clean
-//   -         missing clean     the byte           the same byte      dirty   gone             -
-//   missing   clean dirty     the byte           something else     dirty   gone             - -
-//   clean, unless changed since
+//   state    the local file  the base         Write  Truncate  Filled  Drop     CommitPublication
+//                                                    below
+//   missing  holds nothing   holds the byte   dirty  gone      clean   -        -
+//   clean    holds the byte  holds the same   dirty  gone      -       missing  -
+//   dirty    holds the byte  something else   dirty  gone      -       -        clean, unless
+//                                                                               changed since
+//
+// C4: Drop, which is all that eviction may do, knows no way from dirty to anywhere. Debug builds
+// check the invariants (CheckInvariants) after each step.
 //
 // A hole made by a truncate or a write beyond the end is dirty (zeros). Bytes at or beyond
 // base_limit are always dirty.

@@ -16,8 +16,8 @@
 // the verdict on the file: if a generation later than the seal has arrived, the file shows that
 // one.
 //
-// Each verdict is in the database before the data file may be changed any further, so that it stands
-// in the next boot, too.
+// Each verdict is in the database before the data file may be changed any further, so that it
+// stands in the next boot, too.
 
 #pragma once
 

@@ -397,6 +397,7 @@ Status FileCore::PostPart(PartTask task) {
   QUAY_DCHECK(!session.parts.contains(task.part.number));
   session.parts.emplace(task.part.number, std::move(record));
   ++session.in_flight;
+  QUAY_DCHECK(session.CheckInvariants().empty());
   ++context_.uploads_in_flight;
   context_.transfers.Post(
       inode_, Transfers::Lane::kBulk,
@@ -465,6 +466,7 @@ void FileCore::PartFinished(const PartTask& task, Result<PartInfo> result) {
     } else {
       session.parts.erase(it);
     }
+    QUAY_DCHECK(session.CheckInvariants().empty());
     if (!result && (!stale || session.stop.stop_requested())) {
       failed = true;
       if (!session.first_error) session.first_error = result.error();  // C8

@@ -32,6 +32,25 @@ std::shared_ptr<UploadSession> UploadSession::Resumed() const {
   return next;
 }
 
+std::string UploadSession::CheckInvariants() const {
+  if (phase == Phase::kCreating && (!upload_id.empty() || !parts.empty())) {
+    return "an upload that the store has not made yet has an id or parts";
+  }
+  if ((phase == Phase::kOpen || phase == Phase::kPaused) && upload_id.empty()) {
+    return "an open upload without an id";
+  }
+  int posted = 0;
+  for (const auto& [number, record] : parts) {
+    if (record.part.number != number || number < 1) return "a part under another number";
+    if (record.told && !record.sent) return "a part is in the database before it was sent";
+    if (record.sent && record.info.number != number) return "a part with another's ETag";
+    if (at_store.contains(number)) return "a part is both known and unknown";
+    if (!record.sent) ++posted;
+  }
+  if (posted != in_flight) return "parts in flight are counted wrong";
+  return "";
+}
+
 bool KeepsUpload(Code code) {
   switch (code) {
     case Code::kUnavailable:

@@ -75,6 +75,8 @@ struct UploadSession {
   bool Touch(ByteRange range);
   /// A session that goes on with this upload and what of it can be relied on. REQUIRES: idle.
   std::shared_ptr<UploadSession> Resumed() const;
+  /// "" or what is wrong. Debug builds look after each step of a part.
+  std::string CheckInvariants() const;
 };
 
 /// Whether an upload is worth going on with after an attempt that ended like this.

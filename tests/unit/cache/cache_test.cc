@@ -199,7 +199,7 @@ TEST_F(EvictionTest, TheOldestFilesGoFirst) {
   EXPECT_EQ(files[4]->state().cached_bytes, data.size());
 }
 
-TEST_F(EvictionTest, DirtyBytesAreNeverEvicted) {
+TEST_F(EvictionTest, C4DirtyBytesAreNeverEvicted) {
   const std::string dirty = RandomText(1 << 20, 14);
   auto file = NewFile(1);
   Write(*file, 0, dirty);
