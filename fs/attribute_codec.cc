@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "base/text.h"
+#include "fs/link_record.h"
 
 namespace quayfs {
 namespace {
@@ -223,6 +224,10 @@ DecodedAttributes DecodeAttributes(std::string_view key, uint64_t size,
   DecodeS3cmd(properties.metadata, &out);
   DecodeOthers(properties.metadata, &out);
   DecodeSymlink(properties, &out);
+  if (const std::string_view id = Find(properties.metadata, kLinkMetadata); IsLinkId(id)) {
+    out.link_id = id;
+    out.link_name = properties.content_type == kLinkContentType;
+  }
   const bool directory_key = key.ends_with('/');
   if (directory_key || (size == 0 && IsDirectoryContentType(properties.content_type))) {
     out.type = S_IFDIR;

@@ -37,6 +37,9 @@ struct DecodedAttributes {
   /// For symbolic links that keep their target in metadata; otherwise the object's body is the
   /// target.
   std::optional<std::string> symlink_target;
+  /// Hard links (fs/link_record.h). "": this file has one name.
+  std::string link_id;
+  bool link_name = false;  // the object is a further name of another
 };
 
 DecodedAttributes DecodeAttributes(std::string_view key, uint64_t size,

@@ -114,6 +114,12 @@ ObjectProperties Core::PropertiesLocked(const Inode& inode) const {
   } else if (inode.is_directory()) {
     properties.content_type = kDirectoryContentType;
   }
+  if (inode.links != nullptr) {
+    properties.metadata[std::string(kLinkMetadata)] = inode.links->id;
+    if (inode.links->is_name) properties.content_type = kLinkContentType;
+  } else {
+    properties.metadata.erase(std::string(kLinkMetadata));
+  }
   return properties;
 }
 

@@ -69,6 +69,7 @@ Status Core::KeepBoth(const OpContext& context, Ino ino, Step& step,
   if (inode != nullptr && inode->linked()) {
     Inode* parent = table_.Find(inode->parent);
     if (table_.Child(*parent, name) == nullptr) table_.Move(*inode, *parent, name);
+    if (inode->links != nullptr) NoteRecordLocked(*inode);
     parent->complete = false;  // the other client's version appears with the next listing
   }
   SettledLocked(ino, step, request.key, {written->etag, written->size, 0});

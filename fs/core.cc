@@ -154,7 +154,7 @@ Attributes Core::AttributesOfLocked(const Inode& inode) const {
     attributes.nlink = inode.complete ? 2 + inode.subdirectories : 1;
     attributes.size = 4096;
   } else {
-    attributes.nlink = inode.linked() ? 1 : 0;
+    attributes.nlink = LinkCountLocked(inode);
   }
   attributes.blocks = (attributes.size + 511) / 512;
   return attributes;

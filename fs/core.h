@@ -10,6 +10,7 @@
 //   files.cc       open, read, write, publication, conflicts
 //   nodes.cc       create, mkdir, symlink, unlink, rmdir
 //   rename.cc      rename
+//   links.cc       hard links
 //   persist.cc     what of all this is in the state database, and how a mount begins with it
 //   schedule.cc    the reconciler's turns: when which inode is worked for, waiting for it
 //   reconcile.cc   the reconciler's steps: what the bucket needs to show one inode as it is
@@ -40,9 +41,11 @@
 #include "base/executor.h"
 #include "base/mutex.h"
 #include "cache/state/state_db.h"
+#include "fs/attribute_codec.h"
 #include "fs/file_system.h"
 #include "fs/gates.h"
 #include "fs/inode_table.h"
+#include "fs/link_record.h"
 #include "fs/work_queue.h"
 
 namespace quayfs {
@@ -72,6 +75,8 @@ class Core final : public FileSystem {
                               mode_t mode) override;
   Result<Entry> MakeSymlink(const OpContext& context, Ino parent, std::string_view name,
                             std::string_view target) override;
+  Result<Entry> Link(const OpContext& context, Ino ino, Ino new_parent,
+                     std::string_view new_name) override;
   Status Unlink(const OpContext& context, Ino parent, std::string_view name) override;
   Status RemoveDirectory(const OpContext& context, Ino parent, std::string_view name) override;
   Status Rename(const OpContext& context, Ino parent, std::string_view name, Ino new_parent,
@@ -133,6 +138,7 @@ class Core final : public FileSystem {
   Status ProbeName(const OpContext& context, Ino parent, std::string_view name,
                    const std::string& directory_key);
   Status EnsureAttributes(const OpContext& context, Ino ino);
+  Status EnsureOwnAttributes(const OpContext& context, Ino ino);
   Status FetchAttributes(const OpContext& context, Ino ino);
   void PrefetchSiblings(Ino ino);
   void ApplyHeadLocked(Inode& inode, const ObjectHead& head) QUAY_REQUIRES(mutex_);
@@ -222,9 +228,54 @@ class Core final : public FileSystem {
   bool StraysLocked(const Inode& inode) const QUAY_REQUIRES(mutex_);
   Status CarryOutRenameLocked(const RenamePlan& plan) QUAY_REQUIRES(mutex_);
 
+  // links.cc
+  struct NameDrop {
+    Ino victim = 0;  // the inode that goes, with its object
+    Ino file = 0;    // whose name it was and who stays under another; 0: none
+    // Where the dropped name was, and the victim.
+    Ino parent = 0;
+    std::string name;
+    Ino victim_parent = 0;
+    std::string victim_name;
+    std::string record;  // a link record that goes as well
+    bool stray = false;
+    bool stored = false;  // the victim
+    // Of the file, before.
+    LinkState links;
+    Attributes attributes;
+    bool dirty = false;
+  };
+  struct LinkGroup {
+    Ino file = 0;
+    std::vector<Ino> waiting;  // names whose file has not been seen yet
+  };
+  /// The file that a name stands for; everything else stands for itself, and so does a name whose
+  /// file is not known.
+  Inode& FileOfLocked(Inode& named) QUAY_REQUIRES(mutex_);
+  std::vector<Ino> NamesLocked(const Inode& file) const QUAY_REQUIRES(mutex_);
+  uint32_t LinkCountLocked(const Inode& file) const QUAY_REQUIRES(mutex_);
+  void AttachLocked(Inode& name, Inode& file) QUAY_REQUIRES(mutex_);
+  void NoteRecordLocked(Inode& file) QUAY_REQUIRES(mutex_);
+  void RegisterFileLocked(Inode& file) QUAY_REQUIRES(mutex_);
+  void TakeLinksLocked(Inode& inode, const DecodedAttributes& decoded) QUAY_REQUIRES(mutex_);
+  Result<LinkRecord> ReadRecord(const OpContext& context, const std::string& id);
+  Result<Ino> FindPath(const OpContext& context, std::string_view path);
+  Status EnsureLinks(const OpContext& context, Ino ino);
+  Status ResolveName(const OpContext& context, Ino ino);
+  Status KnowNames(const OpContext& context, Ino ino);
+  Status AddNameLocked(Inode& file, Inode& directory, std::string_view new_name)
+      QUAY_REQUIRES(mutex_);
+  NameDrop PlanDropLocked(Inode& named, StateBatch* batch) QUAY_REQUIRES(mutex_);
+  void UndoDropLocked(const NameDrop& drop) QUAY_REQUIRES(mutex_);
+  void CarryOutDropLocked(const NameDrop& drop) QUAY_REQUIRES(mutex_);
+  void NoteLinksMovedLocked(Inode& inode, StateBatch* batch) QUAY_REQUIRES(mutex_);
+  void RestoreLinksLocked() QUAY_REQUIRES(mutex_);
+
   // persist.cc
   Status LoadState();
   void ReserveNumbersLocked(StateBatch* batch) QUAY_REQUIRES(mutex_);
+  void AddLinksLocked(const LinkState& links, InodeRow* row) const QUAY_REQUIRES(mutex_);
+  void TakeLinksOfRowLocked(const InodeRow& row, Inode& inode) QUAY_REQUIRES(mutex_);
   void RestoreInodeLocked(const InodeRow& row) QUAY_REQUIRES(mutex_);
   void RestoreContentLocked(const RestoredFile& file) QUAY_REQUIRES(mutex_);
   InodeRow RowLocked(const Inode& inode) const QUAY_REQUIRES(mutex_);
@@ -259,7 +310,7 @@ class Core final : public FileSystem {
 
   // reconcile.cc
   struct Step {
-    enum class Kind { kDone, kPut, kPublish, kCopy, kAttributes, kPark, kKeep };
+    enum class Kind { kDone, kPut, kPublish, kCopy, kAttributes, kPark, kKeep, kRecord };
     Kind kind = Kind::kDone;
     std::string key;            // where the object belongs
     std::string from;           // where it is; "" nowhere
@@ -278,6 +329,7 @@ class Core final : public FileSystem {
     bool stale_properties = false;         // the inode's are newer
     bool from_unclear = false;             // ours, but nobody knows which version
   };
+  Status LearnBeforeMoving(const OpContext& context, Ino ino);
   Outcome Reconcile(const OpContext& context, Ino ino);
   Outcome PlanStepLocked(Inode& inode, Step* step) QUAY_REQUIRES(mutex_);
   void DescribeStepLocked(Inode& inode, Step* step) QUAY_REQUIRES(mutex_);
@@ -292,6 +344,7 @@ class Core final : public FileSystem {
   Status CopyTo(const OpContext& context, Ino ino, Step& step);
   Status CopyOntoItself(const OpContext& context, Ino ino, const Step& step);
   Status Park(const OpContext& context, Ino ino, Step& step);
+  Status WriteRecord(const OpContext& context, Ino ino, const Step& step);
   Status KeepContents(const OpContext& context, Ino ino);
   std::string DesiredKeyLocked(const Inode& inode) const QUAY_REQUIRES(mutex_);
   /// Takes in what a step has put into the bucket.
@@ -361,6 +414,7 @@ class Core final : public FileSystem {
 
   mutable Mutex mutex_{LockRank::kNamespace};
   InodeTable table_ QUAY_GUARDED_BY(mutex_);
+  std::map<std::string, LinkGroup> link_groups_ QUAY_GUARDED_BY(mutex_);  // by id
   std::string last_error_ QUAY_GUARDED_BY(mutex_);
   uint64_t conflicts_ QUAY_GUARDED_BY(mutex_) = 0;
   uint64_t open_files_ QUAY_GUARDED_BY(mutex_) = 0;

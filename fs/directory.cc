@@ -238,10 +238,12 @@ bool Core::DescribeItem(OpenDirectory& handle, uint64_t index, bool plus, Direct
   Inode* inode = directory == nullptr ? nullptr : table_.Child(*directory, item.name);
   if (inode == nullptr) return false;
   entry->name = item.name;
+  inode = &FileOfLocked(*inode);
   entry->ino = inode->ino;
   entry->type =
       inode->attributes_known || inode->is_directory() ? inode->attributes.mode & S_IFMT : 0;
-  if (plus && inode->attributes_known) entry->full = EntryOfLocked(*inode, /*count_lookup=*/true);
+  if (plus && inode->attributes_known && inode->LinksShown())
+    entry->full = EntryOfLocked(*inode, /*count_lookup=*/true);
   return true;
 }
 

@@ -95,6 +95,9 @@ class FileSystem {
                                       mode_t mode) = 0;
   virtual Result<Entry> MakeSymlink(const OpContext& context, Ino parent, std::string_view name,
                                     std::string_view target) = 0;
+  /// A further name for a file. kNotPermitted: it is a directory.
+  virtual Result<Entry> Link(const OpContext& context, Ino ino, Ino new_parent,
+                             std::string_view new_name) = 0;
   virtual Status Unlink(const OpContext& context, Ino parent, std::string_view name) = 0;
   virtual Status RemoveDirectory(const OpContext& context, Ino parent, std::string_view name) = 0;
   virtual Status Rename(const OpContext& context, Ino parent, std::string_view name, Ino new_parent,

@@ -68,6 +68,9 @@ Result<Opened> Core::Open(const OpContext& context, Ino ino, int flags) {
     return Error(Code::kIsDirectory, "'" + inode->name + "' is a directory");
   if (!inode->is_regular())
     return Error(Code::kNotSupported, "only regular files have contents here");
+  if (inode->is_name())
+    return Error(Code::kCorrupt, "the data of the hard link '" + inode->name +
+                                     "' are missing from the bucket; remove this name");
   return OpenLocked(*inode, flags);
 }
 
@@ -107,9 +110,16 @@ Result<Created> Core::Create(const OpContext& context, Ino parent, std::string_v
   if (found.ino != 0) {
     if ((flags & O_EXCL) != 0)
       return Error(Code::kAlreadyExists, "'" + std::string(name) + "' exists");
-    QUAY_ASSIGN(const Opened opened, Open(context, found.ino, flags));
+    QUAY_TRY(EnsureAttributes(context, found.ino));
+    Ino file = 0;
+    {
+      MutexLock lock(mutex_);
+      QUAY_ASSIGN(Inode * named, FindLocked(found.ino));
+      file = FileOfLocked(*named).ino;
+    }
+    QUAY_ASSIGN(const Opened opened, Open(context, file, flags));
     MutexLock lock(mutex_);
-    QUAY_ASSIGN(Inode * inode, FindLocked(found.ino));
+    QUAY_ASSIGN(Inode * inode, FindLocked(file));
     return Created{EntryOfLocked(*inode, /*count_lookup=*/true), opened};
   }
   QUAY_TRY(EnsureAttributes(context, parent));

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "cache/file_data.h"
 #include "fs/types.h"
@@ -27,6 +28,21 @@ struct ObjectVersion {
   bool MayBe(const ObjectVersion& other) const;
 };
 
+/// Hard links (fs/links.cc). A file with several names, or one of its further names.
+struct LinkState {
+  std::string id;        // fs/link_record.h
+  bool is_name = false;  // a further name of a file, and nothing else
+  Ino link_to = 0;       // of a name: the file; 0: not found yet
+
+  // Of a file.
+  std::vector<Ino> names;     // further ones; some may be gone
+  bool names_known = true;    // `names` has all of them
+  uint32_t link_count = 0;    // else: what the record says; 0: nobody has looked
+  bool record_dirty = false;  // the record in the bucket lists other names
+  bool record_there = false;  // there is one for certain
+  uint64_t record_seq = 0;    // counts changes of the names
+};
+
 struct Inode {
   explicit Inode(Ino number) : ino(number) { attributes.ino = number; }
 
@@ -43,6 +59,8 @@ struct Inode {
   uint64_t attributes_seq = 0;    // counts local changes of attributes
   bool attributes_dirty = false;  // newer than the object's
   std::string symlink_target;     // "" if not read yet
+
+  std::unique_ptr<LinkState> links;  // null: one name
 
   // The bucket's side.
   bool published =
@@ -104,8 +122,18 @@ struct Inode {
   }
   /// The bucket does not show this inode as it is: there is work for the reconciler.
   bool needs_work() const {
+    return needs_object_work() || (linked() && links != nullptr && links->record_dirty);
+  }
+  /// And not only its link record.
+  bool needs_object_work() const {
     if (!linked()) return false;
     return attributes_dirty || moved || unpublished() || (!published && !is_directory());
+  }
+  bool is_name() const { return links != nullptr && links->is_name; }
+  /// Of a name: its file is known; of a file: how many names it has.
+  bool LinksShown() const {
+    if (links == nullptr) return true;
+    return links->is_name ? links->link_to != 0 : links->names_known || links->link_count > 0;
   }
 };
 

@@ -134,6 +134,18 @@ Result<std::string> InodeTable::KeyOf(const Inode& inode) const {
   return key;
 }
 
+std::string InodeTable::PathOf(const Inode& inode) const {
+  std::vector<const std::string*> names;
+  for (const Inode* at = &inode; at != nullptr && at->ino != kRootIno; at = Find(at->parent))
+    names.push_back(&at->name);
+  std::string path;
+  for (auto it = names.rbegin(); it != names.rend(); ++it) {
+    if (!path.empty()) path += '/';
+    path += **it;
+  }
+  return path;
+}
+
 bool InodeTable::IsBelow(const Inode& inode, Ino ancestor) const {
   const Inode* at = &inode;
   while (at != nullptr) {

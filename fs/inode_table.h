@@ -58,6 +58,8 @@ class InodeTable {
   /// The key of the object of `inode` (of a directory: of its marker, ending in '/'). kNotFound: it
   /// is unlinked.
   Result<std::string> KeyOf(const Inode& inode) const;
+  /// The names from the root to `inode`, joined with '/'. REQUIRES: it is linked.
+  std::string PathOf(const Inode& inode) const;
   const KeySpace& keys() const { return keys_; }
   /// True if `ancestor` is `inode` or a directory above it.
   bool IsBelow(const Inode& inode, Ino ancestor) const;

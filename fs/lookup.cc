@@ -38,7 +38,7 @@ Result<Entry> Core::Lookup(const OpContext& context, Ino parent, std::string_vie
   Inode* directory = table_.Find(parent);
   Inode* inode = directory == nullptr ? nullptr : table_.Child(*directory, name);
   if (inode == nullptr) return Entry{};
-  return EntryOfLocked(*inode, /*count_lookup=*/true);
+  return EntryOfLocked(FileOfLocked(*inode), /*count_lookup=*/true);
 }
 
 void Core::Forget(Ino ino, uint64_t lookups) {
@@ -180,6 +180,25 @@ Status Core::ProbeName(const OpContext& context, Ino parent, std::string_view na
 }
 
 Status Core::EnsureAttributes(const OpContext& context, Ino ino) {
+  {
+    MutexLock lock(mutex_);
+    QUAY_ASSIGN(Inode * inode, FindLocked(ino));
+    // May find that a name's file has gone.
+    const Inode& file = FileOfLocked(*inode);
+    if (inode->attributes_known && inode->LinksShown() && file.LinksShown()) return {};
+  }
+  QUAY_TRY(EnsureOwnAttributes(context, ino));
+  QUAY_TRY(EnsureLinks(context, ino));
+  {
+    MutexLock lock(mutex_);
+    Inode* inode = table_.Find(ino);
+    if (inode == nullptr || !inode->is_name()) return {};
+    ino = FileOfLocked(*inode).ino;
+  }
+  return EnsureLinks(context, ino);
+}
+
+Status Core::EnsureOwnAttributes(const OpContext& context, Ino ino) {
   bool prefetch = false;
   {
     MutexLock lock(mutex_);
@@ -317,6 +336,7 @@ void Core::ApplyHeadLocked(Inode& inode, const ObjectHead& head) {
       attributes.size = inode.symlink_target.size();
     }
   }
+  if (posix()) TakeLinksLocked(inode, decoded);
   inode.attributes.ctime = posix() && decoded.ctime ? *decoded.ctime : inode.attributes.mtime;
   inode.attributes.atime = posix() && decoded.atime ? *decoded.atime : inode.attributes.mtime;
   inode.attributes_known = true;

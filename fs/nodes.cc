@@ -172,6 +172,7 @@ Status Core::RemoveName(const OpContext& context, Ino parent, std::string_view n
     QUAY_TRY(EnsureAttributes(context, found.ino));
     QUAY_TRY(EnsureAttributes(context, parent));
     if (directory && S_ISDIR(found.mode)) QUAY_TRY(RequireEmpty(context, found.ino));
+    QUAY_TRY(KnowNames(context, found.ino));
     {
       MutexLock lock(mutex_);
       QUAY_ASSIGN(Inode * from, FindDirectoryLocked(parent));
@@ -184,12 +185,18 @@ Status Core::RemoveName(const OpContext& context, Ino parent, std::string_view n
       if (!inode->children.empty())
         return Error(Code::kNotEmpty, "the directory '" + inode->name + "' is not empty");
       StateBatch batch;
-      PlanRemovalLocked(*inode, &batch);
+      const Attributes before = from->attributes;
+      const NameDrop drop = PlanDropLocked(*inode, &batch);
       KeepDirectoryLocked(*from, &batch);
       TouchLocked(*from, /*contents=*/true);
       SaveLocked(*from, &batch);
-      QUAY_TRY(CommitLocked(std::move(batch)));
-      RemoveLocked(*inode);
+      const Status committed = CommitLocked(std::move(batch));
+      if (!committed.ok()) {
+        from->attributes = before;
+        UndoDropLocked(drop);
+        return committed;
+      }
+      CarryOutDropLocked(drop);
     }
     SettleErased();
     return {};

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#include <cstdlib>
+
 #include "base/log.h"
 #include "fs/core.h"
 
@@ -12,6 +14,12 @@ constexpr uint32_t kAttributesKnown = 2;
 constexpr uint32_t kAttributesDirty = 4;
 constexpr uint32_t kMoved = 8;
 constexpr uint32_t kMadeHere = 16;
+constexpr uint32_t kIsName = 32;  // rdev is the number of its file
+constexpr uint32_t kNamesKnown = 64;
+constexpr uint32_t kRecordDirty = 128;
+// In a row's metadata only.
+constexpr const char* kLinkKey = "quayfs-link";  // kLinkMetadata
+constexpr const char* kLinkCountKey = "quayfs-link-count";
 
 // Inode numbers are set aside in blocks, so that most new inodes cost no row for it.
 constexpr Ino kInoBlock = 4096;
@@ -57,7 +65,41 @@ InodeRow Core::RowLocked(const Inode& inode) const {
   row.version = {inode.object_key, inode.version.etag, inode.version.size,
                  inode.version.modified_seconds};
   row.properties = inode.properties;
+  row.properties.metadata.erase(kLinkKey);
+  if (inode.links != nullptr) AddLinksLocked(*inode.links, &row);
   return row;
+}
+
+void Core::AddLinksLocked(const LinkState& links, InodeRow* row) const {
+  row->properties.metadata[kLinkKey] = links.id;
+  if (links.is_name) {
+    row->flags |= kIsName;
+    row->rdev = links.link_to;
+    return;
+  }
+  row->flags |= (links.names_known ? kNamesKnown : 0) | (links.record_dirty ? kRecordDirty : 0);
+  if (!links.names_known)
+    row->properties.metadata[kLinkCountKey] = std::to_string(links.link_count);
+}
+
+// The names of a file find it when all rows are there (RestoreLinksLocked).
+void Core::TakeLinksOfRowLocked(const InodeRow& row, Inode& inode) {
+  const auto id = row.properties.metadata.find(kLinkKey);
+  if (id == row.properties.metadata.end()) return;
+  inode.links = std::make_unique<LinkState>();
+  inode.links->id = id->second;
+  inode.links->is_name = (row.flags & kIsName) != 0;
+  if (inode.links->is_name) {
+    inode.links->link_to = row.rdev;
+    inode.attributes.rdev = 0;
+    return;
+  }
+  inode.links->names_known = (row.flags & kNamesKnown) != 0;
+  inode.links->record_dirty = (row.flags & kRecordDirty) != 0;
+  const auto count = inode.properties.metadata.find(kLinkCountKey);
+  if (count == inode.properties.metadata.end()) return;
+  inode.links->link_count = static_cast<uint32_t>(std::strtoul(count->second.c_str(), nullptr, 10));
+  inode.properties.metadata.erase(count);
 }
 
 void Core::SaveLocked(Inode& inode, StateBatch* batch) {
@@ -98,6 +140,7 @@ void Core::CommitQuietlyLocked(StateBatch batch) {
 }
 
 void Core::RememberLocked(Inode& inode) {
+  if (!inode.linked()) return;
   StateBatch batch;
   SaveLocked(inode, &batch);
   CommitQuietlyLocked(std::move(batch));
@@ -135,6 +178,7 @@ void Core::RestoreInodeLocked(const InodeRow& row) {
   inode->object_key = row.version.key;
   inode->version = {row.version.etag, row.version.size, row.version.modified_seconds};
   inode->properties = row.properties;
+  TakeLinksOfRowLocked(row, *inode);
   inode->stored = true;
 }
 
@@ -188,6 +232,7 @@ Status Core::LoadState() {
   std::vector<InodeRow> rows;
   QUAY_TRY(state_->ReadInodes([&](InodeRow row) { rows.push_back(std::move(row)); }));
   for (const InodeRow& row : rows) RestoreInodeLocked(row);
+  RestoreLinksLocked();
   QUAY_ASSIGN(const int64_t next, state_->Number(kNextIno, 0));
   table_.SkipTo(static_cast<Ino>(next));
   QUAY_TRY(state_->ReadRemovals([&](const RemovalRow& row) QUAY_REQUIRES(mutex_) {

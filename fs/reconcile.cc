@@ -12,6 +12,9 @@
 //   a file with contents that the bucket lacks           publish: PUT or multipart, under its key
 //   otherwise moved                                      copy (or move) to its key, with attributes
 //   otherwise attributes changed                         copy onto itself
+//   only its link record is out of date                  record: put that
+//
+// A further name of a file with hard links is put like a link or special file.
 //
 // After a step the object that lay elsewhere is a removal (removals.cc). What the step was for may
 // have changed meanwhile; then the next step sees to it.
@@ -124,6 +127,20 @@ void Core::DescribeStepLocked(Inode& inode, Step* step) {
 
 Core::Outcome Core::PlanStepLocked(Inode& inode, Step* step) {
   if (!inode.needs_work()) return {};
+  if (!inode.needs_object_work()) {
+    step->kind = Step::Kind::kRecord;
+    step->key = LinkRecordKey(config_.prefix, inode.links->id);
+    if (busy_keys_.contains(step->key)) return {{}, true, 0};
+    step->busy = {step->key};
+    busy_keys_.insert(step->key);
+    return {};
+  }
+  if (inode.is_name() && !inode.published) {
+    // Nobody finds the file by this name before there is a record.
+    const Inode& file = FileOfLocked(inode);
+    if (&file != &inode && file.links->record_dirty && !file.links->record_there)
+      return {{}, true, file.ino};
+  }
   step->key = DesiredKeyLocked(inode);
   AdoptUploadLocked(inode, step);
   const Outcome blocked = FindBlockerLocked(inode, step);
@@ -135,7 +152,10 @@ Core::Outcome Core::PlanStepLocked(Inode& inode, Step* step) {
     // With attributes that nobody has asked for yet, only a copy takes them along.
     const bool write_anew = inode.is_directory() && (!inode.published || inode.attributes_known);
     const bool no_copy = !can.copy || (inode.version.size > can.copy_size_max && !can.part_copy);
-    if (write_anew || (!inode.is_regular() && !inode.published) || known_target) {
+    if (inode.is_name()) {
+      step->kind = Step::Kind::kPut;
+      step->body = LinkNameBody(inode.links->id);
+    } else if (write_anew || (!inode.is_regular() && !inode.published) || known_target) {
       step->kind = Step::Kind::kPut;
       step->body = inode.is_directory() ? std::string() : inode.symlink_target;
     } else if (inode.is_regular() && (inode.unpublished() || no_copy)) {
@@ -196,9 +216,35 @@ void Core::NotWrittenLocked(Inode& inode, const std::string& key) {
   CommitQuietlyLocked(std::move(batch));
 }
 
+// An object that is moved unseen may have hard links, whose record has to follow.
+Status Core::LearnBeforeMoving(const OpContext& context, Ino ino) {
+  std::string unseen;
+  {
+    MutexLock lock(mutex_);
+    const Inode* inode = table_.Find(ino);
+    if (inode == nullptr || !inode->moved || inode->is_directory() || !posix()) return {};
+    if (inode->attributes_known && !inode->is_name()) return {};
+    if (!inode->attributes_known) unseen = inode->object_key;
+  }
+  if (!unseen.empty()) {
+    const auto head = store_.Head(unseen, context.call);
+    if (!head.ok() && !head.Is(Code::kNotFound)) return head.error();
+    MutexLock lock(mutex_);
+    Inode* inode = table_.Find(ino);
+    if (head.ok() && inode != nullptr && inode->linked() && !inode->attributes_known &&
+        inode->object_key == unseen) {
+      ApplyHeadLocked(*inode, *head);
+      RememberLocked(*inode);
+    }
+  }
+  return EnsureLinks(context, ino);
+}
+
 // REQUIRES: the inode's work is running here, and it is marked busy.
 Core::Outcome Core::Reconcile(const OpContext& context, Ino ino) {
   for (int i = 0; i < kStepsMax; ++i) {
+    const Status learned = LearnBeforeMoving(context, ino);
+    if (!learned.ok()) return {learned};
     Step step;
     {
       MutexLock lock(mutex_);
@@ -236,6 +282,8 @@ Status Core::TakeStep(const OpContext& context, Ino ino, Step& step) {
       return CopyOntoItself(context, ino, step);
     case Step::Kind::kPark:
       return Park(context, ino, step);
+    case Step::Kind::kRecord:
+      return WriteRecord(context, ino, step);
     case Step::Kind::kKeep:
       return KeepContents(context, step.keeper);
   }

@@ -6,12 +6,6 @@
 #include "fs/key_names.h"
 
 namespace quayfs {
-namespace {
-
-/// A name that nobody can ask for.
-std::string AsideName(const Inode& inode) { return "/" + std::to_string(inode.ino); }
-
-}  // namespace
 
 // A rename is a change of the table; the bucket follows object by object. For a directory that
 // means that everything below it must be in the table first.
@@ -24,6 +18,8 @@ Status Core::Rename(const OpContext& context, Ino parent, std::string_view name,
     QUAY_ASSIGN(const RenamePlan plan,
                 PlanRename(context, parent, name, new_parent, new_name, flags));
     if (plan.source == plan.target) return {};
+    QUAY_TRY(KnowNames(context, plan.source));
+    if (plan.target != 0) QUAY_TRY(KnowNames(context, plan.target));
     if (plan.directory) {
       if (plan.target != 0) QUAY_TRY(RequireEmpty(context, plan.target));
       QUAY_TRY(KnowTree(context, plan.source));
@@ -54,6 +50,16 @@ Result<Core::RenamePlan> Core::PlanRename(const OpContext& context, Ino parent,
     return Error(Code::kNotPermitted, "'.quayfs' is reserved for the file system's own objects");
   }
   MutexLock lock(mutex_);
+  // Two names of one file: both stay, says rename(2).
+  Inode* one = table_.Find(source.ino);
+  Inode* other = table_.Find(target.ino);
+  if (one != nullptr && other != nullptr && &FileOfLocked(*one) == &FileOfLocked(*other)) {
+    if (flags.no_replace)
+      return Error(Code::kAlreadyExists, "'" + std::string(new_name) + "' exists");
+    RenamePlan nothing;
+    nothing.source = nothing.target = source.ino;
+    return nothing;
+  }
   QUAY_ASSIGN(const Inode* into, FindDirectoryLocked(new_parent));
   if (directory && table_.IsBelow(*into, source.ino)) {
     return Error(Code::kInvalidArgument, "a directory cannot be moved into itself");
@@ -146,13 +152,11 @@ Status Core::CarryOutRenameLocked(const RenamePlan& plan) {
   const Attributes before[] = {source.attributes, from.attributes, into.attributes};
   const bool marker_before = source.attributes_dirty;
   StateBatch batch;
-  if (target != nullptr) {
-    PlanRemovalLocked(*target, &batch);
-    table_.Move(*target, into, AsideName(*target));  // until it is certain that it goes
-  }
+  std::optional<NameDrop> drop;
+  if (target != nullptr) drop = PlanDropLocked(*target, &batch);
   const std::string old_name = source.name;
   table_.Move(source, into, plan.new_name);
-  TouchLocked(source, /*contents=*/false);
+  TouchLocked(FileOfLocked(source), /*contents=*/false);
   TouchLocked(from, /*contents=*/true);
   TouchLocked(into, /*contents=*/true);
   KeepDirectoryLocked(from, &batch);
@@ -166,13 +170,14 @@ Status Core::CarryOutRenameLocked(const RenamePlan& plan) {
   for (Inode* inode : tree) {
     SetMovedLocked(*inode);
     if (StraysLocked(*inode)) PlanStrayLocked(*inode, &batch);
+    NoteLinksMovedLocked(*inode, &batch);
     if (inode->is_directory()) KeepLongFolderLocked(*inode, &batch);
     if (inode == &source || inode->stored || inode->moved) SaveLocked(*inode, &batch);
   }
   const Status committed = CommitLocked(std::move(batch));
   if (!committed.ok()) {
     table_.Move(source, from, old_name);
-    if (target != nullptr) table_.Move(*target, into, plan.new_name);
+    if (drop) UndoDropLocked(*drop);
     for (Inode* inode : tree) SetMovedLocked(*inode);
     source.attributes = before[0];
     from.attributes = before[1];
@@ -180,7 +185,7 @@ Status Core::CarryOutRenameLocked(const RenamePlan& plan) {
     source.attributes_dirty = marker_before;
     return committed;
   }
-  if (target != nullptr) RemoveLocked(*target);
+  if (drop) CarryOutDropLocked(*drop);
   if (from.listings_under_way > 0) from.removals[old_name] = clock_.Steady();
   into.removals.erase(plan.new_name);
   const SteadyTime now = clock_.Steady();

@@ -119,6 +119,8 @@ bool IsOrdinary(Code code) {
     case Code::kBadHandle:
     case Code::kNoAttribute:
     case Code::kTooLarge:
+    case Code::kTooManyLinks:
+    case Code::kBufferTooSmall:
       return true;
     default:
       return false;
@@ -323,9 +325,14 @@ void OnRename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_
       ReplyNothing);
 }
 
-// What link(2) says where a file system has no hard links.
-void OnLink(fuse_req_t request, fuse_ino_t /*ino*/, fuse_ino_t /*parent*/, const char* /*name*/) {
-  fuse_reply_err(request, EPERM);
+void OnLink(fuse_req_t request, fuse_ino_t ino, fuse_ino_t parent, const char* name) {
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "link", ino,
+      [&file_system, ino, parent, name = std::string(name)](const OpContext& context) {
+        return file_system.Link(context, ino, parent, name);
+      },
+      ReplyEntry);
 }
 
 void OnReadlink(fuse_req_t request, fuse_ino_t ino) {
