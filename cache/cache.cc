@@ -159,6 +159,7 @@ class CacheImpl final : public Cache {
     stats.clean_bytes = context_.budget.bytes();
     stats.dirty_bytes = context_.dirty_bytes;
     stats.uploads_in_flight = context_.uploads_in_flight;
+    stats.sent_bytes = context_.sent_bytes;
     MutexLock lock(mutex_);
     stats.files = files_.size();
     return stats;

@@ -39,6 +39,7 @@ struct CacheStats {
   uint64_t dirty_bytes = 0;
   uint64_t files = 0;
   uint64_t uploads_in_flight = 0;
+  uint64_t sent_bytes = 0;  // of contents, that the store has taken since the cache was opened
 };
 
 /// A file whose content an earlier mount has left behind: newer than the bucket, or published

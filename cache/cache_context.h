@@ -59,6 +59,7 @@ struct CacheContext {
   std::atomic<bool> closing{false};
   std::atomic<uint64_t> dirty_bytes{0};
   std::atomic<uint64_t> uploads_in_flight{0};
+  std::atomic<uint64_t> sent_bytes{0};  // of contents, taken by the store
   Transfers transfers;  // last: its tasks use the rest
 };
 

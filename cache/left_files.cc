@@ -142,10 +142,12 @@ class Takeover {
       OrphanUpload(inode, batch);
     }
     batch.PutContent(file.row).SetDirty(inode, file.dirty);
-    batch.AddNote({0, std::string(kSetAsideNote), inode, file.set_aside,
-                   "the machine went down before what was written last had reached the disk; the "
-                   "file is as it was when it was last synced, and this is what was found",
-                   Nanoseconds(now_)});
+    batch.AddNote(
+        {0, std::string(kSetAsideNote), inode, file.set_aside,
+         NamedLike(inode) +
+             "the machine went down before what was written last had reached the disk; the "
+             "file is as it was when it was last synced, and this is what was found",
+         Nanoseconds(now_)});
     return state_.Apply(std::move(batch), Persist::kSurvivesPowerCut);
   }
 
@@ -163,13 +165,30 @@ class Takeover {
     StateBatch batch;
     batch.PutSeal(std::move(seal));
     if (uploads_.contains(inode)) OrphanUpload(inode, batch);
-    batch.AddNote({0, std::string(kSetAsideNote), inode, file.set_aside,
-                   whole
-                       ? "the machine went down before the file was synced; what was found cannot "
-                         "be trusted"
-                       : "the cache disk has lost bytes of the file; this is what was found",
-                   Nanoseconds(now_)});
+    batch.AddNote(
+        {0, std::string(kSetAsideNote), inode, file.set_aside,
+         NamedLike(inode) +
+             (whole ? "the machine went down before the file was synced; what was found cannot "
+                      "be trusted"
+                    : "the cache disk has lost bytes of the file; this is what was found"),
+         Nanoseconds(now_)});
     return state_.Apply(std::move(batch), Persist::kSurvivesPowerCut);
+  }
+
+  /// "'folder/name': ", for people; "" if it has no name. Read when the first file needs it.
+  std::string NamedLike(uint64_t inode) {
+    if (!names_read_) {
+      names_read_ = true;
+      // Without names a note still says where the bytes are.
+      Ignore(state_.ReadInodes([this](InodeRow row) {
+        const auto parent = names_.find(row.parent);
+        const bool top = parent == names_.end() || parent->second.empty();
+        if (row.parent == row.ino) row.name.clear();
+        names_[row.ino] = top ? row.name : parent->second + "/" + row.name;
+      }));
+    }
+    const auto it = names_.find(inode);
+    return it == names_.end() || it->second.empty() ? "" : fmt::format("'{}': ", it->second);
   }
 
   /// Leaves exactly the dirty bytes: whatever else is there is a cached byte, which is not trusted
@@ -255,6 +274,8 @@ class Takeover {
   std::map<uint64_t, LeftUpload> uploads_;
   std::map<uint64_t, std::string> notes_;
   std::vector<std::pair<std::string, std::string>> orphans_;
+  bool names_read_ = false;
+  std::map<uint64_t, std::string> names_;
 };
 
 }  // namespace

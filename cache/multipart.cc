@@ -463,6 +463,7 @@ void FileCore::PartFinished(const PartTask& task, Result<PartInfo> result) {
     }
     if (result && !stale) {
       record.sent = true;
+      if (task.part.source == PartSource::kLocal) context_.sent_bytes += task.part.range.length();
     } else {
       session.parts.erase(it);
     }

@@ -226,6 +226,7 @@ Result<ObjectInfo> FileCore::SendPut(const PublishRequest& request, const DataSo
     ++context_.uploads_in_flight;
     auto result =
         context_.store.Put(request.key, source, request.properties, request.condition, call);
+    if (result) context_.sent_bytes += source.size();
     --context_.uploads_in_flight;
     MutexLock lock(state->mutex);
     state->result = std::move(result);

@@ -35,11 +35,14 @@ constexpr const char* kOptionsHelp =
     "uid=, gid=, umask=, any key "
     "such as cache.size=5GiB. Secrets are refused here";
 
+constexpr const char* kQuietHelp = "No progress on standard error, only errors";
+
 // What the command line says; each command fills in its own.
 struct Line {
   MountRequest mount;
   UnmountRequest unmount;
   std::string sync_path;
+  bool sync_quiet = false;
   std::string status_mount_point;
   bool status_json = false;
   CheckRequest check;
@@ -75,13 +78,16 @@ void AddUnmount(CLI::App& app, Line& line, Chosen* chosen) {
   command->add_option("MOUNT_POINT", line.unmount.mount_point)->required();
   command->add_flag("--force", line.unmount.force,
                     "Unmount although something cannot be brought to the bucket");
+  command->add_flag("-q,--quiet", line.unmount.quiet, kQuietHelp);
   command->callback([&line, chosen] { *chosen = [&line] { return RunUnmount(line.unmount); }; });
 }
 
 void AddSync(CLI::App& app, Line& line, Chosen* chosen) {
   CLI::App* const command = app.add_subcommand("sync", "Return when everything is in the bucket");
   command->add_option("PATH", line.sync_path, "A mount point or anything in it")->required();
-  command->callback([&line, chosen] { *chosen = [&line] { return RunSync(line.sync_path); }; });
+  command->add_flag("-q,--quiet", line.sync_quiet, kQuietHelp);
+  command->callback(
+      [&line, chosen] { *chosen = [&line] { return RunSync(line.sync_path, line.sync_quiet); }; });
 }
 
 void AddStatus(CLI::App& app, Line& line, Chosen* chosen) {

@@ -22,11 +22,12 @@ int RunMount(const MountRequest& request);
 struct UnmountRequest {
   std::string mount_point;
   bool force = false;  // although the bucket lacks something
+  bool quiet = false;  // no progress
 };
 int RunUnmount(const UnmountRequest& request);
 
 /// Returns when everything below `path` is in the bucket.
-int RunSync(const std::string& path);
+int RunSync(const std::string& path, bool quiet);
 
 /// All mounts if `mount_point` is empty.
 int RunStatus(const std::string& mount_point, bool json);

@@ -37,7 +37,8 @@ SyncProgress ProgressOf(const json& reply) {
     const auto found = reply.find(key);
     return found != reply.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
   };
-  return {number("files"), number("bytes")};
+  return {number("files"), number("bytes"), number("removals"), number("sent"),
+          reply.value("away", json(false)) == json(true)};
 }
 
 Status GoOn(const ControlClient::OnProgress& on_progress, const SyncProgress& progress) {

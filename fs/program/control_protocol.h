@@ -2,16 +2,18 @@
 //
 // What goes over a mount's control socket: JSON objects, one a line.
 //
-//   -> {"quayfs":1,"command":"status"}          <- {"quayfs":1,"reply":"status","status":{...}}
-//   -> {"quayfs":1,"command":"sync"}            <-
-//   {"quayfs":1,"reply":"progress","files":3,"bytes":4096} any number of times
-//                                               <- {"quayfs":1,"reply":"done"}
-//   -> {"quayfs":1,"command":"wait"}            <- as for sync, the first progress at once; done
-//   when the daemon ends with everything in the bucket
-//   -> {"quayfs":1,"command":"end"}             <-
-//   {"quayfs":1,"reply":"ending","files":3,"bytes":4096} and the daemon ends without what is not in
-//   the bucket any command                                 <-
-//   {"quayfs":1,"reply":"error","code":"unavailable","message":"..."}
+//   status   <- {"quayfs":1,"reply":"status","status":{...}}
+//   sync     <- progress, any number of times; done when everything is in the bucket
+//   wait     <- progress, the first at once; done when the daemon ends with everything in the
+//   bucket end      <- {"quayfs":1,"reply":"ending","files":3,"bytes":4096,...}, and the daemon
+//   ends without
+//               what is not in the bucket
+//
+//   request  -> {"quayfs":1,"command":"status"}
+//   progress <- {"quayfs":1,"reply":"progress","files":3,"bytes":4096,"removals":0,"sent":123,
+//               "away":false}: fs/program/progress.h
+//   done     <- {"quayfs":1,"reply":"done"}
+//   any      <- {"quayfs":1,"reply":"error","code":"unavailable","message":"..."}
 //
 // One command per connection; the connection is closed after the last reply. A number at "quayfs"
 // that is not ours is refused.

@@ -190,6 +190,9 @@ class Server final : public ControlServer {
     json reply = Reply("progress");
     reply["files"] = progress.files;
     reply["bytes"] = progress.bytes;
+    reply["removals"] = progress.removals;
+    reply["sent"] = progress.sent;
+    reply["away"] = progress.away;
     return reply;
   }
 

@@ -19,13 +19,9 @@
 
 #include "base/call.h"
 #include "base/result.h"
+#include "fs/program/progress.h"
 
 namespace quayfs::program {
-
-struct SyncProgress {
-  uint64_t files = 0;
-  uint64_t bytes = 0;
-};
 
 /// What the daemon can be asked. Each may be called by several threads at once.
 struct ControlHandlers {

@@ -30,7 +30,9 @@
 #include "fs/program/other_daemon.h"
 #include "fs/program/probe_use.h"
 #include "fs/program/process_setup.h"
+#include "fs/program/progress.h"
 #include "fs/program/reach.h"
+#include "fs/program/set_aside_list.h"
 #include "fs/program/signals.h"
 #include "fs/program/status_report.h"
 #include "fs/program/translate.h"
@@ -47,6 +49,7 @@ constexpr auto kStartTimeout = std::chrono::seconds(15);
 constexpr auto kLeaveLimit = std::chrono::minutes(30);
 constexpr auto kLeavePauseFirst = std::chrono::seconds(1);
 constexpr auto kLeavePauseMax = std::chrono::seconds(30);
+constexpr auto kProgressPause = std::chrono::milliseconds(200);
 constexpr auto kLookAgain = std::chrono::milliseconds(500);
 
 /// It may work when tried again.
@@ -59,8 +62,11 @@ bool IsTransient(Code code) {
 
 class Daemon {
  public:
-  Daemon(const MountConfig& config, std::string mount_point)
-      : config_(config), mount_point_(std::move(mount_point)), started_(SystemClock().Now()) {}
+  Daemon(const MountConfig& config, std::string mount_point, bool on_terminal)
+      : config_(config),
+        mount_point_(std::move(mount_point)),
+        on_terminal_(on_terminal),
+        started_(SystemClock().Now()) {}
 
   int Run(Readiness& readiness) {
     const Status opened = Open();
@@ -70,9 +76,14 @@ class Daemon {
     }
     const Status served = Serve(readiness);
     if (!served) Log(LogLevel::kError, "mount.failed", {{"error", served.error().ToString()}});
+    {
+      const MutexLock lock(mutex_);
+      ShowProgressLocked();
+    }
     const Status published = PublishRest();
     {
       const MutexLock lock(mutex_);
+      progress_shower_.request_stop();
       outcome_ = published;
       ended_.NotifyAll();
     }
@@ -144,10 +155,7 @@ class Daemon {
     ControlHandlers handlers;
     handlers.status = [this] { return MakeStatus(Facts(), config_); };
     handlers.sync = [this](const CallOptions& call) { return Publish(call); };
-    handlers.progress = [this] {
-      const PendingWork pending = file_system_->pending();
-      return SyncProgress{pending.files, pending.bytes};
-    };
+    handlers.progress = [this] { return Progress(); };
     handlers.wait = [this](const CallOptions& call) { return WaitForOutcome(call); };
     handlers.end = [this] { EndNow("asked to"); };
     auto control = ControlServer::Start(mount_point_, std::move(handlers));
@@ -159,6 +167,12 @@ class Daemon {
     // Everything else works without it.
     Log(LogLevel::kWarning, "control.unavailable", {{"error", control.error().ToString()}});
     return {};
+  }
+
+  SyncProgress Progress() const {
+    const PendingWork pending = file_system_->pending();
+    return {pending.files, pending.bytes, pending.removals, cache_->stats().sent_bytes,
+            pending.store_away};
   }
 
   StatusFacts Facts() const {
@@ -174,6 +188,7 @@ class Daemon {
     facts.capabilities_at_start = capabilities_at_start_;
     facts.probe = probe_.probe;
     facts.probe_note = probe_.note;
+    facts.set_aside = ListSetAside(*cache_->state(), SystemDisk());
     facts.state = leaving_ ? "leaving" : "serving";
     const MutexLock lock(mutex_);
     facts.leaving_since = leaving_since_;
@@ -211,6 +226,18 @@ class Daemon {
     return file_system_->SyncAll(context);
   }
 
+  /// On the terminal that the daemon runs on, until it ends.
+  void ShowProgressLocked() QUAY_REQUIRES(mutex_) {
+    if (!on_terminal_ || progress_shower_.joinable()) return;
+    progress_shower_ = std::jthread([this](const std::stop_token& stop) {
+      ProgressDisplay display(ProgressDisplay::Style::kTerminal);
+      while (!stop.stop_requested()) {
+        display.Show(Progress(), std::chrono::steady_clock::now());
+        SystemClock().Sleep(kProgressPause, stop);
+      }
+    });
+  }
+
   Status WaitForOutcome(const CallOptions& call) {
     const MutexLock lock(mutex_);
     while (!outcome_) {
@@ -232,6 +259,7 @@ class Daemon {
     may_stop_ = false;
     leaving_ = true;
     leaving_since_ = SystemClock().Now();
+    ShowProgressLocked();
     stopper_ = std::thread([this] {
       const Status published = Publish({});
       if (!published)
@@ -298,6 +326,7 @@ class Daemon {
 
   const MountConfig& config_;
   const std::string mount_point_;
+  const bool on_terminal_;
   const WallTime started_;
   std::atomic<bool> leaving_ = false;
   std::atomic<bool> unmounted_ = false;  // Run() has returned
@@ -319,12 +348,14 @@ class Daemon {
   std::unique_ptr<FuseMount> mount_;
   std::unique_ptr<SignalWatcher> signals_;
   std::unique_ptr<ControlServer> control_;
+  std::jthread progress_shower_ QUAY_GUARDED_BY(mutex_);
 };
 
 }  // namespace
 
-int ServeMount(const MountConfig& config, const std::string& mount_point, Readiness& readiness) {
-  Daemon daemon(config, mount_point);
+int ServeMount(const MountConfig& config, const std::string& mount_point, Readiness& readiness,
+               bool on_terminal) {
+  Daemon daemon(config, mount_point, on_terminal);
   return daemon.Run(readiness);
 }
 

@@ -20,7 +20,8 @@
 namespace quayfs::program {
 
 /// Serves `config` at `mount_point` (resolved) and returns the exit status. REQUIRES: the process
-/// has no threads yet.
-int ServeMount(const MountConfig& config, const std::string& mount_point, Readiness& readiness);
+/// has no threads yet. `on_terminal`: standard error is one, and shows how far it is when it ends.
+int ServeMount(const MountConfig& config, const std::string& mount_point, Readiness& readiness,
+               bool on_terminal);
 
 }  // namespace quayfs::program

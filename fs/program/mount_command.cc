@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#include <unistd.h>
+
 #include <string>
 #include <utility>
 
@@ -61,12 +63,12 @@ int RunMount(const MountRequest& request) {
   if (request.foreground) {
     BlockSignals();
     Readiness readiness;
-    return ServeMount(*config, place->path, readiness);
+    return ServeMount(*config, place->path, readiness, ::isatty(STDERR_FILENO) == 1);
   }
   return RunInBackground(log_file.get(), [&](Readiness& readiness) {
     if (!log_file.valid()) LogToSyslog();
     BlockSignals();
-    return ServeMount(*config, place->path, readiness);
+    return ServeMount(*config, place->path, readiness, false);
   });
 }
 

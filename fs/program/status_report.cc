@@ -6,6 +6,7 @@
 
 #include <array>
 #include <chrono>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -100,6 +101,80 @@ std::string Count(uint64_t count, std::string_view what) {
   return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
 }
 
+json PendingJson(const PendingWork& pending) {
+  json retried = json::array();
+  for (const PendingWork::Retried& one : pending.retried) {
+    retried.push_back({{"path", one.path}, {"error", one.error}, {"failures", one.failures}});
+  }
+  const auto oldest = std::chrono::duration_cast<std::chrono::seconds>(pending.oldest).count();
+  return {{"files", pending.files},
+          {"bytes", pending.bytes},
+          {"removals", pending.removals},
+          {"in_flight", pending.in_flight},
+          {"oldest_seconds", static_cast<uint64_t>(oldest > 0 ? oldest : 0)},
+          {"store_away", pending.store_away},
+          {"retried", std::move(retried)}};
+}
+
+json SetAsideJson(const std::vector<SetAside>& set_aside) {
+  json list = json::array();
+  for (const SetAside& one : set_aside) {
+    list.push_back({{"path", one.path},
+                    {"bytes", one.bytes},
+                    {"at", FormatIsoExtended(one.at)},
+                    {"why", one.why}});
+  }
+  return list;
+}
+
+json Array(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_array() ? *found : json::array();
+}
+
+std::string PendingLine(const json& pending) {
+  const uint64_t files = Number(pending, "files");
+  const uint64_t removals = Number(pending, "removals");
+  if (files == 0 && removals == 0) return "nothing: everything is in the bucket";
+  std::string line;
+  if (files > 0) {
+    line = fmt::format("{}, {}, not in the bucket yet", Count(files, "file"),
+                       FormatSize(Number(pending, "bytes")));
+  }
+  if (removals > 0) {
+    line += fmt::format("{}{} still to be removed from it", line.empty() ? "" : "; ",
+                        Count(removals, "object"));
+  }
+  if (const uint64_t oldest = Number(pending, "oldest_seconds"); oldest > 0)
+    line += fmt::format("; the oldest for {}", FormatDuration(oldest));
+  return line;
+}
+
+using Row = std::function<void(std::string_view name, const std::string& value)>;
+
+/// What does not get on, and why.
+void RenderTroubles(const json& status, const Row& row) {
+  const json pending = Object(status, "pending");
+  if (pending.value("store_away", json(false)) == json(true))
+    row("store away", "it does not answer; changes are kept here and go to it when it does");
+  for (const json& one : Array(pending, "retried")) {
+    if (!one.is_object()) continue;
+    row("retried", fmt::format("{}: {} ({})", Text(one, "path"), Text(one, "error"),
+                               Count(Number(one, "failures"), "failure")));
+  }
+  const uint64_t conflicts = Number(status, "conflicts");
+  if (conflicts != 0)
+    row("conflicts",
+        Count(conflicts, "file") + " kept beside what somebody else wrote; look for *.conflict-*");
+  for (const json& one : Array(status, "set_aside")) {
+    if (!one.is_object()) continue;
+    row("set aside",
+        fmt::format("{}, {}, {}: {}; remove it when you have looked", Text(one, "path"),
+                    FormatSize(Number(one, "bytes")), Text(one, "at"), Text(one, "why")));
+  }
+  row("last error", Text(status, "last_error"));
+}
+
 }  // namespace
 
 json MakeStatus(const StatusFacts& facts, const MountConfig& config) {
@@ -122,17 +197,19 @@ json MakeStatus(const StatusFacts& facts, const MountConfig& config) {
     if (facts.leaving_until) leaving["until"] = FormatIsoExtended(*facts.leaving_until);
     status["leaving"] = std::move(leaving);
   }
-  status["pending"] = {{"files", facts.pending.files}, {"bytes", facts.pending.bytes}};
+  status["pending"] = PendingJson(facts.pending);
   status["open_files"] = facts.pending.open_files;
   status["known_inodes"] = facts.pending.known_inodes;
   status["conflicts"] = facts.pending.conflicts;
+  status["set_aside"] = SetAsideJson(facts.set_aside);
   status["last_error"] = facts.pending.last_error;
   status["cache"] = {{"directory", config.cache.directory},
                      {"size_limit", config.cache.size},
                      {"clean_bytes", facts.cache.clean_bytes},
                      {"dirty_bytes", facts.cache.dirty_bytes},
                      {"files", facts.cache.files},
-                     {"uploads_in_flight", facts.cache.uploads_in_flight}};
+                     {"uploads_in_flight", facts.cache.uploads_in_flight},
+                     {"sent_bytes", facts.cache.sent_bytes}};
   AddCapabilities(facts, &status);
   return status;
 }
@@ -154,10 +231,7 @@ std::string RenderStatus(const json& status) {
   if (!until.empty())
     row("leaving",
         fmt::format("since {}, tries until {}", Text(Object(status, "leaving"), "since"), until));
-  const uint64_t files = Number(pending, "files");
-  row("pending", files == 0 ? "nothing: everything is in the bucket"
-                            : fmt::format("{}, {}, not in the bucket yet", Count(files, "file"),
-                                          FormatSize(Number(pending, "bytes"))));
+  row("pending", PendingLine(pending));
   row("uploads", Count(Number(cache, "uploads_in_flight"), "upload") + " under way");
   row("open", Count(Number(status, "open_files"), "file"));
   row("cache", fmt::format("{} of {} in {}", FormatSize(Number(cache, "clean_bytes")),
@@ -165,11 +239,7 @@ std::string RenderStatus(const json& status) {
   row("honoured", CapabilityList(status, true));
   row("not", CapabilityList(status, false));
   row("probe", Text(Object(status, "probe"), "note"));
-  const uint64_t conflicts = Number(status, "conflicts");
-  if (conflicts != 0)
-    row("conflicts",
-        Count(conflicts, "file") + " kept beside what somebody else wrote; look for *.conflict-*");
-  row("last error", Text(status, "last_error"));
+  RenderTroubles(status, row);
   return text;
 }
 

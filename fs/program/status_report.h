@@ -7,6 +7,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "cache/cache.h"
@@ -17,6 +18,14 @@
 
 namespace quayfs::program {
 
+/// Bytes that could not be trusted or that nothing speaks of, kept for people.
+struct SetAside {
+  std::string path;
+  uint64_t bytes = 0;  // on the disk: without holes
+  WallTime at{};
+  std::string why;
+};
+
 struct StatusFacts {
   std::string mount_point;
   std::string store;  // ObjectStore::name()
@@ -25,6 +34,7 @@ struct StatusFacts {
   WallTime now{};
   PendingWork pending;
   CacheStats cache;
+  std::vector<SetAside> set_aside;
   Capabilities capabilities;           // now
   Capabilities capabilities_at_start;  // before the store has refused anything
   std::optional<RememberedProbe> probe;

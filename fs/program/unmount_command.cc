@@ -7,10 +7,8 @@
 
 #include <cerrno>
 #include <chrono>
-#include <cstdio>
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include "base/text.h"
 #include "base/unique_fd.h"
@@ -23,59 +21,41 @@
 #include "fs/program/mount_point.h"
 #include "fs/program/mount_table.h"
 #include "fs/program/other_daemon.h"
+#include "fs/program/progress.h"
 
 namespace quayfs::program {
 namespace {
 
 constexpr auto kForcePatience = std::chrono::seconds(5);
 
-/// One line on a terminal that is written over; nothing anywhere else.
-class ProgressLine {
- public:
-  ~ProgressLine() { Clear(); }
-  void Show(std::string_view text) {
-    if (!terminal_) return;
-    fmt::print(stderr, "\r\x1b[K{}", text);
-    std::fflush(stderr);
-    shown_ = true;
-  }
-  void Clear() {
-    if (shown_) fmt::print(stderr, "\r\x1b[K");
-    shown_ = false;
-  }
-
- private:
-  const bool terminal_ = ::isatty(STDERR_FILENO) == 1;
-  bool shown_ = false;
-};
-
 int Fail(const std::string& message) {
   PrintError(OneLine(message));
   return kExitFailed;
 }
 
-std::string Describe(const SyncProgress& progress) {
-  return fmt::format("uploading: {} file{}, {} to go", progress.files,
-                     progress.files == 1 ? "" : "s", FormatSize(progress.bytes));
+using Style = ProgressDisplay::Style;
+
+ControlClient::OnProgress ShowOn(ProgressDisplay& display) {
+  return [&display](const SyncProgress& progress) {
+    display.Show(progress, std::chrono::steady_clock::now());
+    return true;
+  };
 }
 
-Status SyncThrough(ControlClient& client) {
-  ProgressLine line;
-  return client.AskSync([&line](const SyncProgress& progress) {
-    line.Show(Describe(progress));
-    return true;
-  });
+Status SyncThrough(ControlClient& client, Style style) {
+  ProgressDisplay display(style);
+  return client.AskSync(ShowOn(display));
 }
 
 /// As long as something moves: --force is for a store that does not answer, not for a slow one.
-Status SyncWhileItMoves(ControlClient& client) {
-  ProgressLine line;
+Status SyncWhileItMoves(ControlClient& client, Style style) {
+  ProgressDisplay display(style);
   std::optional<SyncProgress> last;
   auto moved = std::chrono::steady_clock::now();
   return client.AskSync([&](const SyncProgress& progress) {
-    line.Show(Describe(progress));
     const auto now = std::chrono::steady_clock::now();
-    if (!last || last->files != progress.files || last->bytes != progress.bytes) {
+    display.Show(progress, now);
+    if (!last || *last != progress) {
       last = progress;
       moved = now;
     }
@@ -134,23 +114,20 @@ int EndDaemon(const std::string& mount_point, ControlClient client) {
 }
 
 /// Unmounts, and returns when the daemon has ended: with success if everything is in the bucket.
-int UnmountAndWait(const MountEntry& entry) {
+int UnmountAndWait(const MountEntry& entry, Style style) {
   auto client = ControlClient::ConnectTo(entry);
   if (!client) return Fail(client.error().message());
   const UniqueFd process = OpenProcess(client->pid());
   Status unmounted;
   bool asked = false;
-  ProgressLine line;
+  ProgressDisplay display(style);
   const Status waited = client->AskWait(
       [&] {
         asked = true;
         return unmounted = Unmount(entry.mount_point, false);
       },
-      [&line](const SyncProgress& progress) {
-        if (progress.files > 0) line.Show(Describe(progress));
-        return true;
-      });
-  line.Clear();
+      ShowOn(display));
+  display.Clear();
   // A daemon of an older version knows no wait.
   if (!asked && waited.Is(Code::kNotSupported)) unmounted = Unmount(entry.mount_point, false);
   if (!unmounted) return Fail(unmounted.error().message());
@@ -173,13 +150,9 @@ int WaitForLeaving(const UnmountRequest& request, const Error& not_mounted) {
   if (!client) return Fail(not_mounted.message());
   if (request.force) return EndDaemon(*path, *std::move(client));
   const UniqueFd process = OpenProcess(daemon->pid);
-  ProgressLine line;
-  const Status waited = client->AskWait([] { return Status(); },
-                                        [&line](const SyncProgress& progress) {
-                                          line.Show(Describe(progress));
-                                          return true;
-                                        });
-  line.Clear();
+  ProgressDisplay display(ProgressDisplay::StyleFor(request.quiet));
+  const Status waited = client->AskWait([] { return Status(); }, ShowOn(display));
+  display.Clear();
   if (!waited) return Fail(fmt::format("{}: {}", *path, waited.error().message()));
   const Status ended = process.valid() ? WaitForExit(process) : Status();
   return ended ? kExitOk : Fail(ended.error().message());
@@ -194,8 +167,10 @@ int RunUnmount(const UnmountRequest& request) {
   auto client = ControlClient::ConnectTo(*entry);
   if (client.Is(Code::kPermissionDenied)) return Fail(client.error().message());
   if (client) {
-    const Status synced = request.force ? SyncWhileItMoves(*client) : SyncThrough(*client);
-    if (synced && !request.force) return UnmountAndWait(*entry);
+    const Style style = ProgressDisplay::StyleFor(request.quiet);
+    const Status synced =
+        request.force ? SyncWhileItMoves(*client, style) : SyncThrough(*client, style);
+    if (synced && !request.force) return UnmountAndWait(*entry, style);
     if (!request.force) {
       return Fail(
           fmt::format("{} stays mounted, not everything is in the bucket: {}; try again, or give "
@@ -214,7 +189,7 @@ int RunUnmount(const UnmountRequest& request) {
   return kExitOk;
 }
 
-int RunSync(const std::string& path) {
+int RunSync(const std::string& path, bool quiet) {
   auto resolved = ResolveMountPoint(path);
   if (!resolved) return Fail(fmt::format("there is no {}", path));
   const auto table = ReadMountTable();
@@ -224,7 +199,7 @@ int RunSync(const std::string& path) {
     return Fail(fmt::format("{} does not lie in a quayfs mount", *resolved));
   auto client = ControlClient::ConnectTo(*entry);
   if (!client) return Fail(fmt::format("{}: {}", entry->mount_point, client.error().message()));
-  const Status synced = SyncThrough(*client);
+  const Status synced = SyncThrough(*client, ProgressDisplay::StyleFor(quiet));
   if (!synced)
     return Fail(fmt::format("not everything is in the bucket: {}", synced.error().message()));
   return kExitOk;

@@ -48,7 +48,7 @@ class ControlTest : public ::testing::Test {
                    std::to_string(::getpid());
     handlers_.status = [] { return json({{"mount_point", "here"}}); };
     handlers_.sync = [](const CallOptions&) { return Status(); };
-    handlers_.progress = [] { return SyncProgress{2, 300}; };
+    handlers_.progress = [] { return SyncProgress{2, 300, 1, 40, true}; };
     handlers_.wait = [](const CallOptions&) { return Status(); };
     handlers_.end = [] {};
   }
@@ -89,8 +89,7 @@ TEST_F(ControlTest, SyncReportsProgressUntilItIsDone) {
   ASSERT_TRUE(client.ok());
   int reports = 0;
   const Status synced = client->AskSync([&](const SyncProgress& progress) {
-    EXPECT_EQ(progress.files, 2U);
-    EXPECT_EQ(progress.bytes, 300U);
+    EXPECT_EQ(progress, (SyncProgress{2, 300, 1, 40, true}));
     if (++reports == 2) finish = true;
     return true;
     return true;

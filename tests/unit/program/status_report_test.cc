@@ -54,6 +54,37 @@ TEST(StatusReport, SaysThatAllIsWell) {
   EXPECT_THAT(text, Not(HasSubstr("last error")));
 }
 
+TEST(StatusReport, SaysWhatWaitsAndWhy) {
+  StatusFacts facts = Facts();
+  facts.pending.removals = 2;
+  facts.pending.in_flight = 4;
+  facts.pending.oldest = std::chrono::seconds(3700);
+  facts.pending.store_away = true;
+  facts.pending.retried = {{"a/b", "unavailable: no answer", 7}};
+  facts.pending.conflicts = 1;
+  facts.set_aside = {{"/var/cache/quayfs/n/set-aside/7-x", 4096, WallTime(std::chrono::seconds(5)),
+                      "'d/f': it was never synced"}};
+  const nlohmann::json status = MakeStatus(facts, Config());
+  const nlohmann::json& pending = status.at("pending");
+  EXPECT_EQ(pending.at("removals"), 2);
+  EXPECT_EQ(pending.at("in_flight"), 4);
+  EXPECT_EQ(pending.at("oldest_seconds"), 3700);
+  EXPECT_EQ(pending.at("store_away"), true);
+  EXPECT_EQ(pending.at("retried").at(0).at("path"), "a/b");
+  EXPECT_EQ(pending.at("retried").at(0).at("failures"), 7);
+  EXPECT_EQ(status.at("conflicts"), 1);
+  const nlohmann::json& aside = status.at("set_aside").at(0);
+  EXPECT_EQ(aside.at("path"), "/var/cache/quayfs/n/set-aside/7-x");
+  EXPECT_EQ(aside.at("bytes"), 4096);
+  EXPECT_EQ(aside.at("at"), "1970-01-01T00:00:05.000Z");
+  const std::string text = RenderStatus(status);
+  for (const char* words :
+       {"2 objects still to be removed", "oldest for 1 h 1 min", "does not answer",
+        "a/b: unavailable: no answer (7 failures)", "1 file kept beside",
+        "set-aside/7-x, 4 KiB, 1970-01-01T00:00:05.000Z: 'd/f': it was never synced"})
+    EXPECT_THAT(text, HasSubstr(words));
+}
+
 TEST(StatusReport, SaysWhatTheStoreHonoursAndHowThatIsKnown) {
   StatusFacts facts = Facts();
   facts.capabilities_at_start.multipart = true;
