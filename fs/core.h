@@ -354,6 +354,8 @@ class Core final : public FileSystem {
   Result<Condition> ConditionFor(const OpContext& context, const std::string& key,
                                  const std::string& expected, uint64_t size) const;
   Result<ObjectInfo> CopyObject(const OpContext& context, const Step& step, const std::string& to);
+  /// Of the version that the step knows, to a key that may be written again if it was another one.
+  Result<ObjectInfo> CopyAndCheck(const OpContext& context, const Step& step);
   Result<ObjectInfo> CopyInParts(const OpContext& context, const Step& step, const std::string& to,
                                  const ObjectProperties& properties);
 

@@ -32,6 +32,7 @@ Capabilities LocalCapabilities() {
   capabilities.complete_if_match = true;
   capabilities.delete_if_match = true;
   capabilities.copy_if_absent = true;
+  capabilities.copy_if_source_match = true;
   capabilities.move = true;
   capabilities.part_size_min = 1;
   capabilities.part_size_max = kFileMax;

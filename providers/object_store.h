@@ -177,6 +177,8 @@ struct Capabilities {
   bool complete_if_match = false;
   bool delete_if_match = false;
   bool copy_if_absent = false;  // condition on the destination
+  /// The version that Copy is to copy costs no request of its own to make sure of.
+  bool copy_if_source_match = false;
   bool multipart = true;
   bool part_copy = true;
   bool copy = true;

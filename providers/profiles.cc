@@ -175,6 +175,7 @@ Capabilities ProfileCapabilities(const Profile& profile) {
   capabilities.complete_if_match = profile.complete_if == Support::kYes;
   capabilities.delete_if_match = profile.delete_if_match == Support::kYes;
   capabilities.copy_if_absent = profile.copy_if_absent == Support::kYes;
+  capabilities.copy_if_source_match = profile.source_conditions;
   capabilities.part_copy = profile.part_copy;
   capabilities.batch_delete = profile.batch_delete_max > 0;
   capabilities.batch_delete_max = profile.batch_delete_max;
