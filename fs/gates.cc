@@ -9,11 +9,6 @@
 namespace quayfs {
 namespace {
 
-// How many shared holds this thread has, and on which gate: a second one must not queue behind an
-// exclusive waiter that waits for the first.
-thread_local const SharedGate* held_gate = nullptr;
-thread_local int held_count = 0;
-
 // Waits on `changed` until `free()`; the stop request wakes the waiter through the same condition.
 Status WaitUntilFree(Mutex& mutex, CondVar& changed, bool may_block, const CallOptions& call,
                      const std::function<bool()>& free) QUAY_REQUIRES(mutex) {
@@ -55,47 +50,6 @@ void Gates::Give(const std::vector<uint64_t>& ids) {
   changed_.NotifyAll();
 }
 
-Status SharedGate::TakeShared(bool may_block, const CallOptions& call) {
-  MutexLock lock(mutex_);
-  QUAY_CHECK(held_count == 0 || held_gate == this);
-  const bool inside = held_count > 0;
-  const auto free = [&]() QUAY_NO_THREAD_SAFETY_ANALYSIS {
-    return inside || (!exclusive_ && exclusive_waiting_ == 0);
-  };
-  QUAY_TRY(WaitUntilFree(mutex_, changed_, may_block, call, free));
-  ++shared_;
-  held_gate = this;
-  ++held_count;
-  return {};
-}
-
-void SharedGate::GiveShared() {
-  MutexLock lock(mutex_);
-  --shared_;
-  --held_count;
-  changed_.NotifyAll();
-}
-
-Status SharedGate::TakeExclusive(bool may_block, const CallOptions& call) {
-  MutexLock lock(mutex_);
-  ++exclusive_waiting_;
-  const auto free = [&]() QUAY_NO_THREAD_SAFETY_ANALYSIS { return !exclusive_ && shared_ == 0; };
-  const Status status = WaitUntilFree(mutex_, changed_, may_block, call, free);
-  --exclusive_waiting_;
-  if (status.ok()) {
-    exclusive_ = true;
-  } else {
-    changed_.NotifyAll();
-  }
-  return status;
-}
-
-void SharedGate::GiveExclusive() {
-  MutexLock lock(mutex_);
-  exclusive_ = false;
-  changed_.NotifyAll();
-}
-
 Status GateHold::Take(Gates& gates, std::vector<uint64_t> ids, bool may_block,
                       const CallOptions& call) {
   QUAY_CHECK(gates_ == nullptr);
@@ -107,25 +61,6 @@ Status GateHold::Take(Gates& gates, std::vector<uint64_t> ids, bool may_block,
 
 void GateHold::Release() {
   if (gates_ != nullptr) std::exchange(gates_, nullptr)->Give(ids_);
-}
-
-Status SharedGateHold::Take(SharedGate& gate, Mode mode, bool may_block, const CallOptions& call) {
-  QUAY_CHECK(gate_ == nullptr);
-  QUAY_TRY(mode == Mode::kShared ? gate.TakeShared(may_block, call)
-                                 : gate.TakeExclusive(may_block, call));
-  gate_ = &gate;
-  mode_ = mode;
-  return {};
-}
-
-void SharedGateHold::Release() {
-  if (gate_ == nullptr) return;
-  SharedGate* gate = std::exchange(gate_, nullptr);
-  if (mode_ == Mode::kShared) {
-    gate->GiveShared();
-  } else {
-    gate->GiveExclusive();
-  }
 }
 
 }  // namespace quayfs

@@ -2,10 +2,7 @@
 //
 // Turns at things that take as long as the network takes. A mutex may not be held across a request;
 // a gate is a note, kept under a mutex for a moment, that somebody is busy with something, which
-// others wait for.
-//
-// Order: the tree gate, then gates of directories (all that an operation needs in one call), then
-// gates of the files in them. Thread-safe.
+// others wait for. Whoever needs several takes them in one call. Thread-safe.
 
 #pragma once
 
@@ -32,24 +29,6 @@ class Gates {
   std::set<uint64_t> taken_ QUAY_GUARDED_BY(mutex_);
 };
 
-/// Many may pass together, or one alone. A waiting exclusive holder keeps newcomers out, so it gets
-/// its turn; a thread that is inside already may take the shared side again. A thread holds at most
-/// one SharedGate at a time.
-class SharedGate {
- public:
-  Status TakeShared(bool may_block, const CallOptions& call);
-  void GiveShared();
-  Status TakeExclusive(bool may_block, const CallOptions& call);
-  void GiveExclusive();
-
- private:
-  Mutex mutex_{LockRank::kHandles};
-  CondVar changed_;
-  int shared_ QUAY_GUARDED_BY(mutex_) = 0;
-  int exclusive_waiting_ QUAY_GUARDED_BY(mutex_) = 0;
-  bool exclusive_ QUAY_GUARDED_BY(mutex_) = false;
-};
-
 /// Gives back what it holds when it goes. Take() returns the failure and holds nothing then.
 class GateHold {
  public:
@@ -64,22 +43,6 @@ class GateHold {
  private:
   Gates* gates_ = nullptr;
   std::vector<uint64_t> ids_;
-};
-
-class SharedGateHold {
- public:
-  enum class Mode { kShared, kExclusive };
-  SharedGateHold() = default;
-  ~SharedGateHold() { Release(); }
-  SharedGateHold(const SharedGateHold&) = delete;
-  SharedGateHold& operator=(const SharedGateHold&) = delete;
-
-  Status Take(SharedGate& gate, Mode mode, bool may_block, const CallOptions& call);
-  void Release();
-
- private:
-  SharedGate* gate_ = nullptr;
-  Mode mode_ = Mode::kShared;
 };
 
 }  // namespace quayfs

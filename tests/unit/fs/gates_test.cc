@@ -49,30 +49,5 @@ TEST(Gates, WaitersGetTheirTurnAndCanGiveUp) {
   EXPECT_TRUE(served);
 }
 
-TEST(SharedGate, ManyTogetherOrOneAlone) {
-  SharedGate gate;
-  SharedGateHold one;
-  ASSERT_TRUE(one.Take(gate, SharedGateHold::Mode::kShared, true, {}).ok());
-  SharedGateHold again;
-  EXPECT_TRUE(again.Take(gate, SharedGateHold::Mode::kShared, false, {}).ok());
-  std::latch about_to_wait(1);
-  std::atomic<bool> alone = false;
-  std::thread exclusive([&] {
-    SharedGateHold hold;
-    about_to_wait.count_down();
-    alone = hold.Take(gate, SharedGateHold::Mode::kExclusive, true, {}).ok();
-  });
-  about_to_wait.wait();
-  // However long the other thread has been waiting, who is inside already may go in again.
-  SharedGateHold nested;
-  EXPECT_TRUE(nested.Take(gate, SharedGateHold::Mode::kShared, true, {}).ok());
-  nested.Release();
-  again.Release();
-  EXPECT_FALSE(alone);
-  one.Release();
-  exclusive.join();
-  EXPECT_TRUE(alone);
-}
-
 }  // namespace
 }  // namespace quayfs
