@@ -119,6 +119,7 @@ Inode* Core::AtKeyLocked(const std::string& key) {
 
 bool Core::FreshLocked(SteadyTime when) const {
   if (when == SteadyTime{}) return false;
+  if (away_) return true;
   if (config_.consistency == Duration::max()) return true;
   return clock_.Steady() - when < config_.consistency;
 }
@@ -238,7 +239,7 @@ PendingWork Core::pending() const {
   }
   work.removals = removals_.size();
   work.in_flight = queue_.running() + removals_running_;
-  work.store_away = queue_.outage().has_value();
+  work.store_away = away_ || queue_.outage().has_value();
   work.open_files = open_files_;
   work.known_inodes = table_.size();
   work.conflicts = conflicts_;

@@ -16,6 +16,7 @@
 //   reconcile.cc   the reconciler's steps: what the bucket needs to show one inode as it is
 //   conflicts.cc   what somebody else has changed meanwhile
 //   removals.cc    objects that have to go
+//   outage.cc      what changes while the store is away
 //
 // A change is made in the table and committed to the state database, and then acknowledged (C1);
 // the bucket follows. The table is the truth for what this mount has changed, the bucket for the
@@ -29,6 +30,7 @@
 
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <optional>
@@ -163,6 +165,7 @@ class Core final : public FileSystem {
 
   // directory.cc
   Status BeginReading(const OpContext& context, OpenDirectory& handle);
+  void TakeSnapshotLocked(const Inode& directory, OpenDirectory& handle) QUAY_REQUIRES(mutex_);
   Status ReadPage(const OpContext& context, OpenDirectory& handle);
   void FetchAhead(OpenDirectory& handle);
   Result<bool> TakeDots(Ino ino, uint64_t offset,
@@ -365,6 +368,17 @@ class Core final : public FileSystem {
   Status KeepBoth(const OpContext& context, Ino ino, Step& step, const PublishRequest& refused);
   std::string ConflictNameLocked(const Inode& inode) const QUAY_REQUIRES(mutex_);
 
+  // outage.cc
+  /// Every answer of the store that somebody waits for comes by here.
+  template <typename Answer>
+  Answer Heard(Answer answer) QUAY_EXCLUDES(mutex_) {
+    NoteAnswer(answer.ok() ? std::nullopt : std::optional(answer.error().code()));
+    return answer;
+  }
+  void NoteAnswer(std::optional<Code> failure) QUAY_EXCLUDES(mutex_);
+  void SetAwayLocked(bool away) QUAY_REQUIRES(mutex_);
+  std::optional<Duration> StartProbeLocked() QUAY_REQUIRES(mutex_);
+
   // removals.cc
   struct Removal {
     std::string etag;  // "": whatever is there is ours
@@ -439,6 +453,11 @@ class Core final : public FileSystem {
   std::map<std::string, Ino> sources_ QUAY_GUARDED_BY(mutex_);
   std::set<std::string> busy_keys_ QUAY_GUARDED_BY(mutex_);
   bool stopping_ QUAY_GUARDED_BY(mutex_) = false;
+
+  // The store does not answer. Changed under mutex_.
+  std::atomic<bool> away_{false};
+  std::optional<SteadyTime> probe_due_ QUAY_GUARDED_BY(mutex_);  // absent: one is under way
+  Duration probe_pause_ QUAY_GUARDED_BY(mutex_){};
   int urged_ QUAY_GUARDED_BY(mutex_) = 0;         // callers of SyncAll
   Ino reserved_ino_ QUAY_GUARDED_BY(mutex_) = 0;  // the database knows numbers below as given out
   CondVar work_noted_;                            // for the scheduler

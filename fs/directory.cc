@@ -85,6 +85,11 @@ void Core::ReleaseDir(OpenDirectory* directory) {
   SettleErased();
 }
 
+void Core::TakeSnapshotLocked(const Inode& directory, OpenDirectory& handle) {
+  for (const auto& [name, child] : directory.children) handle.items.push_back({name, child});
+  handle.begun = handle.done = true;
+}
+
 // Starts a snapshot: from what is known, if that is everything and fresh, else from the first page
 // of a listing.
 Status Core::BeginReading(const OpContext& context, OpenDirectory& handle) {
@@ -96,8 +101,7 @@ Status Core::BeginReading(const OpContext& context, OpenDirectory& handle) {
       return {};
     }
     if (inode->complete && FreshLocked(inode->listed_at)) {
-      for (const auto& [name, child] : inode->children) handle.items.push_back({name, child});
-      handle.begun = handle.done = true;
+      TakeSnapshotLocked(*inode, handle);
       return {};
     }
     QUAY_TRY(MayWait(context));
@@ -107,7 +111,15 @@ Status Core::BeginReading(const OpContext& context, OpenDirectory& handle) {
     handle.started = clock_.Steady();
   }
   handle.begun = true;
-  return ReadPage(context, handle);
+  const Status first = ReadPage(context, handle);
+  if (first.ok() || !away_) return first;
+  // What was known before will do.
+  MutexLock lock(mutex_);
+  QUAY_ASSIGN(Inode * inode, FindLocked(handle.ino));
+  if (!inode->complete) return first;
+  EndListingLocked(inode);
+  TakeSnapshotLocked(*inode, handle);
+  return {};
 }
 
 Status Core::ReadPage(const OpContext& context, OpenDirectory& handle) {
@@ -116,7 +128,8 @@ Status Core::ReadPage(const OpContext& context, OpenDirectory& handle) {
   request.delimiter = "/";
   request.token = handle.token;
   const std::shared_ptr<PageFetch> ahead = std::exchange(handle.next, nullptr);
-  const auto page = ahead != nullptr ? WaitForPage(*ahead) : store_.List(request, context.call);
+  const auto page =
+      Heard(ahead != nullptr ? WaitForPage(*ahead) : store_.List(request, context.call));
   if (!page.ok()) return page.error();
   if (!page->next_token.empty() && page->next_token == handle.token) {
     return Error(Code::kCorrupt, "the listing of '" + handle.prefix + "' does not get on");

@@ -82,11 +82,13 @@ Status Core::Revalidate(const OpContext& context, Ino ino) {
     MutexLock lock(mutex_);
     QUAY_ASSIGN(const Inode* inode, FindLocked(ino));
     if (!inode->published || inode->needs_work() || inode->opens > 0 || !inode->linked()) return {};
+    if (away_) return {};
     QUAY_TRY(MayWait(context));
     key = inode->object_key;
     started = clock_.Steady();
   }
-  const auto head = store_.Head(key, context.call);
+  const auto head = Heard(store_.Head(key, context.call));
+  if (!head.ok() && away_) return {};  // the version that is known
   if (!head.ok() && head.code() != Code::kNotFound) return head.error();
   {
     MutexLock lock(mutex_);
@@ -153,6 +155,7 @@ Result<size_t> Core::Read(const OpContext& context, OpenFile& file, uint64_t off
       QUAY_TRY(SyncInode(context, file.ino));
       continue;
     }
+    if (!read.ok() && StoreIsAway(read.code())) NoteAnswer(read.code());
     if (read.ok() || (read.code() != Code::kNotFound && read.code() != Code::kChanged)) return read;
     // A rename by this mount moves the object under the reader; the bytes are the same.
     if (attempt == 0 && file.data->state().base.key != key) continue;
@@ -213,6 +216,8 @@ void Core::DropSetIdLocked(Inode& inode) {
 Status Core::UnreportedLocked(Ino ino) {
   const WorkItem* item = queue_.Find(ino);
   if (item == nullptr || !item->error || item->error_reported) return {};
+  // It will be sent when the store is back: nothing has failed yet.
+  if (StoreIsAway(item->error->code())) return {};
   queue_.MarkReported(ino);
   return *item->error;
 }

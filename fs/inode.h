@@ -102,7 +102,7 @@ struct Inode {
   std::map<std::string, SteadyTime>
       removals;  // names removed here, which a listing under way may still show
   int listings_under_way = 0;
-  bool recheck = false;  // a listing under way may show what has been removed since it began
+  bool recheck = false;        // a listing under way may show what has been removed since it began
   int attribute_requests = 0;  // since the last listing; decides when to ask for the siblings' too
 
   SteadyTime checked_at{};  // name and version were right then

@@ -59,7 +59,15 @@ Result<Core::Found> Core::FindChild(const OpContext& context, Ino parent, std::s
     if (LookupLocked(*directory, name, &found) != LockedLookup::kAskBucket) return found;
   }
   QUAY_TRY(MayWait(context));
-  QUAY_TRY(AskBucketForName(context, parent, name));
+  if (const Status asked = AskBucketForName(context, parent, name); !asked.ok()) {
+    // While the store is away, what was known of it will do.
+    MutexLock lock(mutex_);
+    QUAY_ASSIGN(Inode * directory, FindDirectoryLocked(parent));
+    Found found;
+    if (!away_ || LookupLocked(*directory, name, &found) == LockedLookup::kAskBucket)
+      return asked.error();
+    return found;
+  }
   // What the bucket said is in the table now.
   MutexLock lock(mutex_);
   QUAY_ASSIGN(Inode * directory, FindDirectoryLocked(parent));
@@ -94,11 +102,11 @@ Status Core::AskBucketForName(const OpContext& context, Ino parent, std::string_
   request.delimiter = "/";
   request.max_keys = kFirstPageKeys;
   const std::string directory_key = request.prefix;
-  auto page = store_.List(request, context.call);
+  auto page = Heard(store_.List(request, context.call));
   std::optional<Result<ListPage>> beyond;
   if (page.ok() && HasLongFolder(keys_, directory_key)) {
     request.prefix = LongFolder(keys_, directory_key);
-    beyond = store_.List(request, context.call);
+    beyond = Heard(store_.List(request, context.call));
     if (!beyond->ok()) page = beyond->error();
   }
   bool more = false;
@@ -138,11 +146,11 @@ Status Core::ProbeName(const OpContext& context, Ino parent, std::string_view na
     QUAY_ASSIGN(Inode * directory, FindDirectoryLocked(parent));
     BeginListingLocked(*directory);
   }
-  const auto head = store_.Head(key, context.call);
+  const auto head = Heard(store_.Head(key, context.call));
   ListRequest request;
   request.prefix = below_key;
   request.max_keys = 1;
-  const auto below = store_.List(request, context.call);
+  const auto below = Heard(store_.List(request, context.call));
   {
     MutexLock lock(mutex_);
     Inode* directory = table_.Find(parent);
@@ -227,7 +235,7 @@ Status Core::FetchAttributes(const OpContext& context, Ino ino) {
     if (inode->published) key = inode->object_key;
     started = clock_.Steady();
   }
-  const auto head = store_.Head(key, context.call);
+  const auto head = Heard(store_.Head(key, context.call));
   {
     MutexLock lock(mutex_);
     Inode* inode = table_.Find(ino);

@@ -297,11 +297,15 @@ void Core::FinishRemovalsLocked(const std::vector<std::string>& keys,
              {"advice", "it is tried again; quayfs status shows what is pending"}});
     }
     NoteFailureLocked(status.error());
+    if (StoreIsAway(status.code())) SetAwayLocked(true);
     removal.due = now + kPauseFirst * (1ull << std::min(removal.failures++, kMostDoublings));
     RemovalDueLocked(removal.due);
   }
   CommitQuietlyLocked(std::move(batch));
-  if (answered) queue_.StoreAnswers(now);
+  if (answered) {
+    queue_.StoreAnswers(now);
+    SetAwayLocked(false);
+  }
   queue_.WakeDeferred(now);
 }
 

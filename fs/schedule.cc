@@ -49,7 +49,7 @@ void Core::ScheduleLoop() {
     const SteadyTime now = clock_.Steady();
     StartDueLocked(now);
     StartRemovalsLocked(now);
-    Duration nap = kLongestNap;
+    Duration nap = std::min<Duration>(kLongestNap, StartProbeLocked().value_or(kLongestNap));
     for (const auto& due : {queue_.NextDue(), NextRemovalLocked()}) {
       if (due) nap = std::min<Duration>(nap, std::max<Duration>(Duration{0}, *due - now));
     }
@@ -118,6 +118,7 @@ void Core::FinishWorkLocked(Ino ino, const Outcome& outcome) {
            {"advice", "it is tried again; quayfs status shows what is pending"}});
     }
     NoteFailureLocked(outcome.status.error());
+    if (StoreIsAway(outcome.status.code())) SetAwayLocked(true);
     queue_.Fail(ino, outcome.status.error(), now);
   }
   if (inode != nullptr) {

@@ -19,9 +19,9 @@ Duration PauseAfter(uint64_t failures) {
                             kLongestPause);
 }
 
-bool StoreIsAway(Code code) { return code == Code::kUnavailable || code == Code::kTimedOut; }
-
 }  // namespace
+
+bool StoreIsAway(Code code) { return code == Code::kUnavailable || code == Code::kTimedOut; }
 
 void WorkQueue::Schedule(Ino ino, WorkItem& item, SteadyTime due) {
   deferred_.erase(ino);

@@ -34,6 +34,9 @@
 
 namespace quayfs {
 
+/// A failure that says that the store does not answer, not that it refuses.
+bool StoreIsAway(Code code);
+
 struct WorkItem {
   SteadyTime first{};  // noted
   SteadyTime due{};

@@ -661,6 +661,15 @@ std::vector<Option> MountRows() {
                   .max = 3600,
                   .binding = QUAY_FIELD(mount.interrupt_grace)});
   rows.push_back({.section = kSection,
+                  .key = "timeout",
+                  .type = OptionType::kDuration,
+                  .default_text = "0s",
+                  .help = "How long a call that needs the store waits while the store does not "
+                          "answer, before it fails; 0 waits until it does",
+                  .example = "5m",
+                  .max = 30 * 86400,
+                  .binding = QUAY_FIELD(mount.timeout)});
+  rows.push_back({.section = kSection,
                   .key = "capacity",
                   .type = OptionType::kSize,
                   .default_text = "1PiB",

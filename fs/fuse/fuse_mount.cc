@@ -101,7 +101,8 @@ Status CheckMountpoint(const std::string& path) {
 class Mount final : public FuseMount {
  public:
   Mount(const FuseConfig& config, FileSystem& file_system)
-      : config_(config), service_(file_system, config.waiters, config.interrupt_grace) {}
+      : config_(config),
+        service_(file_system, config.waiters, config.interrupt_grace, config.timeout) {}
 
   ~Mount() override {
     if (session_ == nullptr) return;

@@ -36,6 +36,8 @@ struct FuseConfig {
   /// How long a request goes on after the process that made it got a signal. Runtimes that signal
   /// themselves all the time must not see their calls fail.
   Duration interrupt_grace = std::chrono::seconds(10);
+  /// How long a call waits for a store that does not answer; 0: until it does.
+  Duration timeout{0};
   size_t read_ahead_bytes = 1 << 20;  // of the kernel's page cache; needs root
   /// Further mount flags that the kernel knows, such as "noexec" or "noatime".
   std::vector<std::string> kernel_flags;

@@ -15,7 +15,9 @@
 #include <vector>
 
 #include "base/log.h"
+#include "cache/waiting.h"
 #include "fs/errno.h"
+#include "fs/work_queue.h"
 
 namespace quayfs::fuse_operations {
 namespace {
@@ -176,6 +178,33 @@ void OnInterrupt(fuse_req_t request, void* data) {
   ServiceOf(request).interrupts().Interrupt(reinterpret_cast<uintptr_t>(data));
 }
 
+// While the store is away a call waits, as on a disk that has gone to sleep; it ends with the
+// store's return, with a signal (after a grace), with the mount, or when the config's patience is
+// over.
+template <typename Call>
+auto CallPatiently(Service& service, OpContext& context, Call& call) {
+  constexpr Duration kPauseFirst = std::chrono::milliseconds(500);
+  constexpr Duration kPauseMax = std::chrono::seconds(5);
+  const Duration limit = service.timeout();
+  if (limit > Duration{0}) context.call.deadline = std::chrono::steady_clock::now() + limit;
+  Mutex mutex(LockRank::kLeaf);
+  CondVar never;
+  for (Duration pause = kPauseFirst;; pause = std::min(pause * 2, kPauseMax)) {
+    auto result = call(context);
+    if (result.ok() || !StoreIsAway(result.code())) return result;
+    CallOptions nap = context.call;
+    const SteadyTime until = std::chrono::steady_clock::now() + pause;
+    if (nap.deadline && *nap.deadline <= until) return result;
+    nap.deadline = until;
+    MutexLock lock(mutex);
+    while (true) {
+      const Status waited = WaitOnce(never, mutex, nap);
+      if (waited.Is(Code::kCancelled)) return result;
+      if (!waited.ok()) break;
+    }
+  }
+}
+
 // Runs `call` here if it needs no network, else on a thread that may wait; then `reply` with its
 // value, or the error. `call` has to own everything it uses: the request's buffers are gone when it
 // runs for the second time.
@@ -184,7 +213,7 @@ void Serve(fuse_req_t request, const char* operation, Ino ino, Call call, Reply 
   OpContext context = ContextOf(request);
   context.may_block = false;
   auto result = call(context);
-  if (!result.Is(Code::kWouldBlock)) {
+  if (result.ok() || !(result.Is(Code::kWouldBlock) || StoreIsAway(result.code()))) {
     if (!result.ok()) return ReplyError(request, operation, ino, result.error());
     return reply(request, result);
   }
@@ -197,7 +226,7 @@ void Serve(fuse_req_t request, const char* operation, Ino ino, Call call, Reply 
                             reinterpret_cast<void*>(static_cast<uintptr_t>(id)));
     context.may_block = true;
     context.call.cancel = stop.get_token();
-    auto again = call(context);
+    auto again = CallPatiently(service, context, call);
     fuse_req_interrupt_func(request, nullptr, nullptr);
     service.interrupts().Remove(id);
     if (!again.ok()) return ReplyError(request, operation, ino, again.error());

@@ -19,12 +19,15 @@ namespace quayfs::fuse_operations {
 /// The userdata of the session. Thread-safe.
 class Service {
  public:
-  Service(FileSystem& file_system, size_t waiters, Duration interrupt_grace)
+  Service(FileSystem& file_system, size_t waiters, Duration interrupt_grace, Duration timeout)
       : file_system_(file_system),
+        timeout_(timeout),
         interrupts_(interrupt_grace),
         pool_(std::make_unique<ThreadPool>("quay-wait", waiters)) {}
 
   FileSystem& file_system() { return file_system_; }
+  /// How long a call waits for a store that does not answer; 0: until it does.
+  Duration timeout() const { return timeout_; }
   Interrupts& interrupts() { return interrupts_; }
   /// Runs what has to wait for the network.
   void Post(std::function<void()> task) { pool_->Post(std::move(task)); }
@@ -35,6 +38,7 @@ class Service {
 
  private:
   FileSystem& file_system_;
+  const Duration timeout_;
   Interrupts interrupts_;
   std::unique_ptr<ThreadPool> pool_;
 };

@@ -84,6 +84,7 @@ FuseConfig TranslateFuse(const MountConfig& config, const MountPlace& place) {
   fuse.read_only = config.mount.read_only;
   fuse.trust_special_bits = config.mount.trust_special;
   fuse.interrupt_grace = config.mount.interrupt_grace;
+  fuse.timeout = config.mount.timeout;
   fuse.kernel_flags = config.mount.kernel_flags;
   return fuse;
 }

@@ -119,6 +119,7 @@ const std::vector<Row>& Rows() {
       {"mount.dir_mode", "\"0750\"", "\"0750\"", "\"4755\"", "must be an octal mode", ""},
       {"mount.trust_special", "true", "true", "\"no\"", "must be true or false", ""},
       {"mount.interrupt_grace", "\"500ms\"", "\"500ms\"", "5", "must be a time", ""},
+      {"mount.timeout", "\"5m\"", "\"5m\"", "5", "must be a time", ""},
       {"mount.capacity", "\"10TiB\"", "\"10TiB\"", "\"1B!\"", "must be a size", ""},
       {"log.level", "\"debug\"", "\"debug\"", "\"debgu\"", "did you mean \"debug\"?", ""},
   };
