@@ -17,10 +17,6 @@
 namespace quayfs {
 namespace {
 
-// A seal of this generation says that nothing of the file can be used. It stays until the file's
-// owner has given it up, whatever the boot.
-constexpr uint64_t kCondemned = INT64_MAX;
-
 int64_t Nanoseconds(WallTime time) { return time.time_since_epoch().count(); }
 
 struct LeftUpload {

@@ -61,6 +61,10 @@ enum class LeftVerdict { kAsRecorded, kAsSealed, kUnusable };
 LeftVerdict JudgeLeftFile(const ContentRow& row, const std::optional<SealRow>& seal,
                           bool same_boot);
 
+/// A seal of this generation says that nothing of the file can be used: it has been set aside. It
+/// stays until the file's owner has given it up, whatever the boot.
+inline constexpr uint64_t kCondemned = INT64_MAX;
+
 /// The kind of the notes that tell of bytes set aside. `path` is where they are, "" if there were
 /// none.
 inline constexpr std::string_view kSetAsideNote = "set-aside";

@@ -4,19 +4,13 @@
 
 #include "base/log.h"
 #include "fs/core.h"
+#include "fs/inode_flags.h"
 
 namespace quayfs {
 namespace {
 
-// InodeRow::flags.
-constexpr uint32_t kPublished = 1;
-constexpr uint32_t kAttributesKnown = 2;
-constexpr uint32_t kAttributesDirty = 4;
-constexpr uint32_t kMoved = 8;
-constexpr uint32_t kMadeHere = 16;
-constexpr uint32_t kIsName = 32;  // rdev is the number of its file
-constexpr uint32_t kNamesKnown = 64;
-constexpr uint32_t kRecordDirty = 128;
+using namespace inode_flags;  // NOLINT: of InodeRow::flags, here only
+
 // In a row's metadata only.
 constexpr const char* kLinkKey = "quayfs-link";  // kLinkMetadata
 constexpr const char* kLinkCountKey = "quayfs-link-count";

@@ -222,7 +222,9 @@ Status StateDbImpl::CheckMeta(const StateIdentity& identity) {
   QUAY_ASSIGN(const std::optional<std::string> boot_id, reader.Meta(kBootId));
   QUAY_ASSIGN(const std::optional<std::string> clean, reader.Meta(kClean));
   if (!bucket || !clean) return Error(Code::kCorrupt, "it does not say whose it is");
-  if (*bucket != identity.bucket) {
+  if (options_.any_bucket != nullptr) {
+    *options_.any_bucket = *bucket;
+  } else if (*bucket != identity.bucket) {
     return Error(Code::kNotPermitted,
                  fmt::format("the cache directory '{}' belongs to {}, not to {}; use another one",
                              files_.directory(), *bucket, identity.bucket));

@@ -17,8 +17,10 @@ namespace quayfs {
 
 struct StateOptions {
   std::span<const SchemaStep> steps = SchemaSteps();
-  std::optional<std::string> boot_id;     // instead of the kernel's
-  int (*sync_file)(int fd) = nullptr;     // instead of fdatasync, for the log
+  std::optional<std::string> boot_id;  // instead of the kernel's
+  int (*sync_file)(int fd) = nullptr;  // instead of fdatasync, for the log
+  /// If set, whoever's database it is is accepted, and told here. For looking at it.
+  std::string* any_bucket = nullptr;
   uint64_t checkpoint_bytes = 16u << 20;  // of log, before it is moved into the database
 };
 

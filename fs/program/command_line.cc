@@ -26,6 +26,7 @@ constexpr const char* kFooter =
     "Exit status: 0 done; 1 it could not be done; 2 the command line or the mount config is "
     "wrong.\n"
     "quayfs check: 0 all well; 1 with warnings; 2 something does not work.\n"
+    "quayfs recover: 0 nothing is left; 1 something is; 2 it could not be done.\n"
     "\n"
     "quayfs config options lists every key of a mount config. Manual: quayfs(1), quayfs.toml(5), "
     "quayfs-semantics(7).";
@@ -46,6 +47,7 @@ struct Line {
   std::string status_mount_point;
   bool status_json = false;
   CheckRequest check;
+  RecoverRequest recover;
   std::string config;
   std::vector<std::string> config_options;
   bool config_secrets = false;
@@ -110,6 +112,22 @@ void AddCheck(CLI::App& app, Line& line, Chosen* chosen) {
   command->callback([&line, chosen] { *chosen = [&line] { return RunCheck(line.check); }; });
 }
 
+void AddRecover(CLI::App& app, Line& line, Chosen* chosen) {
+  CLI::App* const command = app.add_subcommand(
+      "recover",
+      "Show what a cache directory still holds, upload it without a mount, or write it out as "
+      "files");
+  RecoverRequest& request = line.recover;
+  command->add_option("CACHE_DIR", request.directory, "cache.directory of a mount")->required();
+  command->add_option("--config", request.config,
+                      "The mount config, by path or name: upload (or, with --export, fetch what is "
+                      "in the bucket only)");
+  command->add_option("--export", request.export_to, "Write files to this new or empty directory");
+  command->add_flag("--list", request.list, "Only show what there is")->excludes("--export");
+  command->add_flag("-q,--quiet", request.quiet, kQuietHelp);
+  command->callback([&line, chosen] { *chosen = [&line] { return RunRecover(line.recover); }; });
+}
+
 void AddConfig(CLI::App& app, Line& line, Chosen* chosen) {
   CLI::App* const command = app.add_subcommand("config", "Look at mount configs");
   command->require_subcommand(1);
@@ -165,6 +183,7 @@ int RunProgram(int argc, char** argv) {
   AddSync(app, line, &chosen);
   AddStatus(app, line, &chosen);
   AddCheck(app, line, &chosen);
+  AddRecover(app, line, &chosen);
   AddConfig(app, line, &chosen);
   AddProviders(app, line, &chosen);
   try {

@@ -32,6 +32,16 @@ int RunSync(const std::string& path, bool quiet);
 /// All mounts if `mount_point` is empty.
 int RunStatus(const std::string& mount_point, bool json);
 
+struct RecoverRequest {
+  std::string directory;  // a cache directory
+  std::string config;     // path or name; "" for none
+  std::string export_to;  // "" for no export
+  bool list = false;
+  bool quiet = false;
+};
+/// Uploads if there is a config, unless it is to list or to export.
+int RunRecover(const RecoverRequest& request);
+
 struct CheckRequest {
   std::string config;
   std::vector<std::string> options;
