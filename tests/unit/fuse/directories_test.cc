@@ -91,7 +91,7 @@ TEST_P(FuseDirectories, WhatDoesNotFitIsNotCounted) {
 }
 
 TEST_P(FuseDirectories, AFailureGivesTheLookupsBack) {
-  file_system_.outcome = Error(Code::kUnavailable, "the second page does not come");
+  file_system_.outcome = Error(Code::kIo, "the second page does not come");
   EXPECT_NE(ReadDir(FUSE_READDIRPLUS, 4096).error, 0);
   EXPECT_EQ(file_system_.Count(), 0);
 }

@@ -20,6 +20,7 @@ class FakeFileSystem : public FileSystem {
   Result<Entry> MakeDirectory(const OpContext&, Ino, std::string_view, mode_t) override {
     return None();
   }
+  Result<Entry> Link(const OpContext&, Ino, Ino, std::string_view) override { return None(); }
   Result<Entry> MakeSymlink(const OpContext&, Ino, std::string_view, std::string_view) override {
     return None();
   }

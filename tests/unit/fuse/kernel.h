@@ -30,8 +30,8 @@ class Kernel {
   };
 
   explicit Kernel(FileSystem& file_system)
-      : service_(
-            std::make_unique<fuse_operations::Service>(file_system, 2, std::chrono::seconds(60))) {
+      : service_(std::make_unique<fuse_operations::Service>(
+            file_system, 2, std::chrono::seconds(60), Duration{0})) {
     char name[] = "test";
     char* words[] = {name, nullptr};
     fuse_args args = FUSE_ARGS_INIT(1, words);
