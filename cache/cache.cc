@@ -40,6 +40,11 @@ class FileHandle final : public FileData {
   Status Write(uint64_t offset, std::span<const std::byte> data) override {
     return core_->Write(offset, data);
   }
+  Status WriteWhenRoom(uint64_t offset, std::span<const std::byte> data, bool may_block,
+                       const CallOptions& call) override {
+    return core_->WriteWhenRoom(offset, data, may_block, call);
+  }
+  void Unlinked() override { core_->Unlinked(); }
   Status Truncate(uint64_t size) override { return core_->Truncate(size); }
   Status SyncLocal() override { return core_->SyncLocal(); }
   void AllowStreaming(const std::string& key, const ObjectProperties& properties) override {
@@ -154,10 +159,14 @@ class CacheImpl final : public Cache {
            size <= std::min(context_.upload.put_size_max, capabilities.put_size_max);
   }
 
+  void OnPressure(std::function<void(bool)> hurry) override {
+    context_.dirty.OnPressure(std::move(hurry));
+  }
+
   CacheStats stats() const override {
     CacheStats stats;
     stats.clean_bytes = context_.budget.bytes();
-    stats.dirty_bytes = context_.dirty_bytes;
+    stats.dirty_bytes = context_.dirty.bytes();
     stats.uploads_in_flight = context_.uploads_in_flight;
     stats.sent_bytes = context_.sent_bytes;
     MutexLock lock(mutex_);

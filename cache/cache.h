@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -23,7 +24,12 @@ namespace quayfs {
 struct CacheConfig {
   std::string directory;  // made if missing, mode 0700; refused if others may write to it
   std::string identity;  // of the bucket (endpoint, bucket, prefix); another one's state is refused
-  uint64_t size_limit = 10ull << 30;   // bytes of clean data kept; dirty data is never dropped
+  uint64_t size_limit = 10ull << 30;  // bytes of clean data kept; dirty data is never dropped
+  /// Bytes that may wait for the bucket before writers have to (cache/dirty_budget.h); 0: any
+  /// number.
+  uint64_t dirty_limit = 16ull << 30;
+  /// How long a full disk is waited for without anything leaving it.
+  Duration disk_patience = std::chrono::minutes(1);
   uint64_t put_size_max = 8ull << 20;  // larger contents go as multipart, where the store has it
   uint64_t part_size = 16ull << 20;  // of the first parts; they grow so that 5 TiB fit into 10,000
   uint64_t fetch_block = 128ull << 10;     // random reads fetch at least this much, aligned
@@ -101,6 +107,12 @@ class Cache {
   virtual bool FitsOnePut(uint64_t size) const = 0;
 
   virtual CacheStats stats() const = 0;
+
+  /// `hurry` is called with true when so much waits for the bucket that writers are held back: what
+  /// is dirty should be published soon, files that are open too. With false when that is over.
+  /// Called by whoever writes, without locks; returns at once. To be set, and taken back (null),
+  /// while nobody writes.
+  virtual void OnPressure(std::function<void(bool)> hurry) = 0;
 };
 
 }  // namespace quayfs

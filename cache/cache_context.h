@@ -13,6 +13,8 @@
 #include "base/disk.h"
 #include "cache/cache.h"
 #include "cache/clean_budget.h"
+#include "cache/dirty_budget.h"
+#include "cache/disk_room.h"
 #include "cache/orphan_uploads.h"
 #include "cache/read_plan.h"
 #include "cache/snapshot_memory.h"
@@ -33,6 +35,8 @@ struct CacheContext {
         upload{c.put_size_max, c.part_size, 1ull << 30},
         read{c.fetch_block, c.fetch_part, std::min(c.read_ahead_max, c.size_limit / 4)},
         budget(c.size_limit),
+        dirty(c.dirty_limit, c.disk_patience),
+        room(d, c.directory),
         memory(c.snapshot_memory),
         orphans(s, b),
         transfers(c.transfers) {}
@@ -53,11 +57,12 @@ struct CacheContext {
   const ReadTuning read;
 
   CleanBudget budget;
+  DirtyBudget dirty;
+  DiskRoom room;
   SnapshotMemory memory;
   OrphanUploads orphans;
   /// The mount ends: what is called off from here on goes on in the next one.
   std::atomic<bool> closing{false};
-  std::atomic<uint64_t> dirty_bytes{0};
   std::atomic<uint64_t> uploads_in_flight{0};
   std::atomic<uint64_t> sent_bytes{0};  // of contents, taken by the store
   Transfers transfers;  // last: its tasks use the rest

@@ -98,6 +98,8 @@ Status FileCore::FillFrom(const FetchRef& fetch, uint64_t offset, std::span<cons
     if (seal_stuck_) return Error(Code::kIo, "the cache disk takes no more notes of this file");
     const ByteRange arrived = ByteRange::OfLength(offset, data.size());
     for (const ByteRange& range : fetch->owed.Within(arrived)) {
+      // A publication needs the bytes to make room.
+      if (!publishing_) QUAY_TRY(context_.room.Take(range.length()));
       QUAY_ASSIGN(std::shared_ptr<DiskFile> file, OpenLocal());
       QUAY_TRY(file->Write(range.begin, data.subspan(static_cast<size_t>(range.begin - offset),
                                                      static_cast<size_t>(range.length()))));

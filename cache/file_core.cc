@@ -66,7 +66,7 @@ FileCore::FileCore(CacheContext& context, const LeftFile& left)
   extents_.SetGenerationFloor(GenerationFloor(context.clock));
   seal_ = left.seal;
   noted_dirty_ = extents_.dirty_bytes();
-  context_.dirty_bytes += noted_dirty_;
+  context_.dirty.Changed(0, noted_dirty_);
   if (seal_) {
     for (const ByteRange& range : seal_->dirty) sealed_.Add(range);
   }
@@ -102,7 +102,7 @@ void FileCore::ResumeUpload(const UploadRow& upload, const std::vector<PartRow>&
 
 FileCore::~FileCore() {
   context_.budget.Forget(this);
-  context_.dirty_bytes -= noted_dirty_;
+  context_.dirty.Changed(noted_dirty_, 0);
   // Dirty bytes are left behind for somebody to find; clean ones are in the bucket.
   if (on_disk_ && !extents_.modified()) Ignore(context_.disk.RemoveFile(path_));
 }
@@ -181,8 +181,8 @@ void FileCore::DropClean(ByteRange range) {
 }
 
 void FileCore::NoteDirtyBytes() {
-  const uint64_t now = extents_.dirty_bytes();
-  context_.dirty_bytes += now - noted_dirty_;  // wraps around as intended
+  const uint64_t now = removed_ || unlinked_ ? 0 : extents_.dirty_bytes();
+  if (now != noted_dirty_) context_.dirty.Changed(noted_dirty_, now);
   noted_dirty_ = now;
 }
 
@@ -288,10 +288,33 @@ Status FileCore::Write(uint64_t offset, std::span<const std::byte> data) {
   return WithRoom([&]() -> Status {
     MutexLock lock(mutex_);
     while (writers_paused_ || seal_pauses_writers_) changed_.Wait(mutex_);
+    const ByteRange range = ByteRange::OfLength(offset, data.size());
+    if (!extents_.dirty().Contains(range)) QUAY_TRY(context_.room.Take(data.size()));
     QUAY_TRY(WriteLocked(offset, data));
     PumpStream();
     return {};
   });
+}
+
+Status FileCore::WriteWhenRoom(uint64_t offset, std::span<const std::byte> data, bool may_block,
+                               const CallOptions& call) {
+  bool counts = true;
+  {
+    MutexLock lock(mutex_);
+    counts = !removed_ && !unlinked_;
+  }
+  if (counts) QUAY_TRY(context_.dirty.Admit(data.size(), may_block, call));
+  while (true) {
+    Status written = Write(offset, data);
+    if (!written.Is(Code::kNoSpace) && !written.Is(Code::kQuota)) return written;
+    QUAY_TRY(context_.dirty.AwaitDrain(written.error(), may_block, call));
+  }
+}
+
+void FileCore::Unlinked() {
+  MutexLock lock(mutex_);
+  unlinked_ = true;
+  NoteDirtyBytes();
 }
 
 Status FileCore::Truncate(uint64_t size) {
@@ -460,6 +483,7 @@ void FileCore::MarkRemoved() {
     // Whoever still has the file open goes on with the descriptor.
     if (handles_ > 0 && on_disk_) Ignore(OpenLocal());
     removed_ = true;
+    NoteDirtyBytes();
     // The row first: one without a data file would look like damage. One that stays is given up by
     // the next mount.
     const bool forgotten = !maybe_told_ || context_.state.Apply(StateBatch().DropContent(inode_),

@@ -54,7 +54,10 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   Result<size_t> Read(uint64_t offset, std::span<std::byte> out, ReadPattern& pattern,
                       bool may_block, const CallOptions& call);
   Status Write(uint64_t offset, std::span<const std::byte> data);
+  Status WriteWhenRoom(uint64_t offset, std::span<const std::byte> data, bool may_block,
+                       const CallOptions& call);
   Status Truncate(uint64_t size);
+  void Unlinked();
   Status SyncLocal();
   void AllowStreaming(const std::string& key, const ObjectProperties& properties);
   std::optional<UploadUnderWay> upload() const;
@@ -285,7 +288,7 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   uint64_t local_length_ QUAY_GUARDED_BY(mutex_) =
       0;  // of the local file; the rest up to size is zeros
   bool trim_pending_ QUAY_GUARDED_BY(mutex_) = false;  // there may be rubbish beyond the size
-  uint64_t noted_dirty_ QUAY_GUARDED_BY(mutex_) = 0;   // our share of the context's count
+  uint64_t noted_dirty_ QUAY_GUARDED_BY(mutex_) = 0;   // our share of the budget
 
   /// The database holds our row, with these extents, size, base and base_limit. False: it may hold
   /// an old one, and has to be told everything next time. True only if modified.
@@ -309,6 +312,7 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
 
   int handles_ QUAY_GUARDED_BY(mutex_) = 0;
   bool removed_ QUAY_GUARDED_BY(mutex_) = false;
+  bool unlinked_ QUAY_GUARDED_BY(mutex_) = false;
   std::list<UseRef> uses_ QUAY_GUARDED_BY(mutex_);
   std::list<FetchRef> fetches_ QUAY_GUARDED_BY(mutex_);
 

@@ -100,7 +100,14 @@ class FileData {
   /// Never touches the network. kNoSpace, kQuota, kIo, kTooLarge; after a failure nothing of `data`
   /// counts as written.
   virtual Status Write(uint64_t offset, std::span<const std::byte> data) = 0;
+  /// The same for whoever may be held back while too much waits for the bucket, or while the disk
+  /// is full and something leaves it (cache/dirty_budget.h). With `may_block` false kWouldBlock
+  /// instead of waiting. kCancelled, kTimedOut.
+  virtual Status WriteWhenRoom(uint64_t offset, std::span<const std::byte> data, bool may_block,
+                               const CallOptions& call) = 0;
   virtual Status Truncate(uint64_t size) = 0;
+  /// It will not be published any more: its bytes wait for nothing, and hold nobody back.
+  virtual void Unlinked() = 0;
 
   /// The local file's data reaches the disk (a seal, once there is a state database).
   virtual Status SyncLocal() = 0;

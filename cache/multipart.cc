@@ -438,6 +438,9 @@ void FileCore::RunPart(const PartTask& task) {
     const LocalSource source(task.file, task.part.range, task.file_length, task.stale);
     result = store.UploadPart(session.key, session.upload_id, task.part.number, source, call);
   }
+  if (result && task.part.source == PartSource::kLocal) {
+    context_.dirty.Sent(task.part.range.length());
+  }
   PartFinished(task, std::move(result));
 }
 

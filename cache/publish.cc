@@ -228,6 +228,7 @@ Result<ObjectInfo> FileCore::SendPut(const PublishRequest& request, const DataSo
         context_.store.Put(request.key, source, request.properties, request.condition, call);
     if (result) context_.sent_bytes += source.size();
     --context_.uploads_in_flight;
+    if (result) context_.dirty.Sent(source.size());
     MutexLock lock(state->mutex);
     state->result = std::move(result);
     state->wake.NotifyAll();

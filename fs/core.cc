@@ -38,6 +38,7 @@ Core::Core(const FileSystemConfig& config, ObjectStore& store, Cache& cache, Exe
       workers_("reconcile", std::max<size_t>(config.work_in_flight, 1)) {}
 
 Core::~Core() {
+  cache_.OnPressure(nullptr);
   work_stop_.request_stop();
   {
     MutexLock lock(mutex_);
@@ -55,6 +56,7 @@ Core::~Core() {
 }
 
 void Core::StartWork() {
+  cache_.OnPressure([this](bool hurry) { Hurry(hurry); });
   scheduler_ = std::thread([this] { ScheduleLoop(); });
 }
 

@@ -294,6 +294,7 @@ class Core final : public FileSystem {
 
   // schedule.cc
   void NoteWorkLocked(Inode& inode) QUAY_REQUIRES(mutex_);
+  void Hurry(bool hurry);
   void ScheduleLoop();
   void StartDueLocked(SteadyTime now) QUAY_REQUIRES(mutex_);
   bool PostponedLocked(Ino ino, SteadyTime now) QUAY_REQUIRES(mutex_);
@@ -459,6 +460,7 @@ class Core final : public FileSystem {
   std::optional<SteadyTime> probe_due_ QUAY_GUARDED_BY(mutex_);  // absent: one is under way
   Duration probe_pause_ QUAY_GUARDED_BY(mutex_){};
   int urged_ QUAY_GUARDED_BY(mutex_) = 0;         // callers of SyncAll
+  bool hurry_ QUAY_GUARDED_BY(mutex_) = false;    // writers are held back by the cache
   Ino reserved_ino_ QUAY_GUARDED_BY(mutex_) = 0;  // the database knows numbers below as given out
   CondVar work_noted_;                            // for the scheduler
   CondVar work_done_;                             // for whoever waits for work to be done

@@ -179,7 +179,7 @@ Result<size_t> Core::Write(const OpContext& context, OpenFile& file, uint64_t of
                                       std::to_string(store_.capabilities().object_size_max) +
                                       " bytes");
   }
-  QUAY_TRY(file.data->Write(offset, data));
+  QUAY_TRY(file.data->WriteWhenRoom(offset, data, context.may_block, context.call));
   MutexLock lock(mutex_);
   if (Inode* inode = table_.Find(file.ino); inode != nullptr) {
     TouchLocked(*inode, /*contents=*/true);

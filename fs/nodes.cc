@@ -149,6 +149,7 @@ void Core::RemoveLocked(Inode& inode) {
   inode.published = inode.moved = inode.attributes_dirty = false;
   const WorkItem* item = queue_.Find(inode.ino);
   if (item != nullptr && !item->running) queue_.Drop(inode.ino);
+  if (inode.data != nullptr) inode.data->Unlinked();
   if (inode.data != nullptr && inode.busy == 0) inode.data->AbandonUpload();
   if (inode.opens == 0 && inode.busy == 0) inode.data.reset();
   table_.Unlink(inode);

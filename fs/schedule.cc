@@ -33,13 +33,22 @@ void Core::NoteWorkLocked(Inode& inode) {
     return;
   }
   const SteadyTime now = clock_.Steady();
-  if (inode.writers > 0) {
+  if (inode.writers > 0 && !hurry_) {
     queue_.Note(inode.ino, now, config_.open_write_delay, config_.open_write_delay);
   } else if (inode.is_directory()) {
     queue_.Note(inode.ino, now, config_.directory_write_delay, config_.write_delay_max);
   } else {
     queue_.Note(inode.ino, now, config_.write_delay, config_.write_delay_max);
   }
+  work_noted_.NotifyOne();
+}
+
+// Writers are held back: what is open for writing is published like the rest.
+void Core::Hurry(bool hurry) {
+  MutexLock lock(mutex_);
+  hurry_ = hurry;
+  if (!hurry) return;
+  queue_.HastenAll(clock_.Steady());
   work_noted_.NotifyOne();
 }
 
@@ -61,7 +70,7 @@ void Core::ScheduleLoop() {
 // A file that is being written is left alone until it is closed, for a while.
 bool Core::PostponedLocked(Ino ino, SteadyTime now) {
   const Inode* inode = table_.Find(ino);
-  if (inode == nullptr || inode->writers == 0) return false;
+  if (inode == nullptr || inode->writers == 0 || hurry_) return false;
   SteadyTime limit = queue_.Find(ino)->first + config_.open_write_delay;
   if (inode->streaming) {
     limit = std::max(limit, std::min(inode->changed_at + config_.open_write_delay,

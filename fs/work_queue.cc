@@ -57,6 +57,14 @@ void WorkQueue::UrgeAll(SteadyTime now) {
   }
 }
 
+void WorkQueue::HastenAll(SteadyTime now) {
+  for (auto& [ino, item] : items_) {
+    if (item.running || item.failures > 0 || item.due <= now) continue;
+    Unschedule(ino, item);
+    Schedule(ino, item, now);
+  }
+}
+
 void WorkQueue::Drop(Ino ino) {
   const auto it = items_.find(ino);
   if (it == items_.end()) return;

@@ -57,6 +57,8 @@ class WorkQueue {
   /// Due now, whatever has failed before. Nothing if it is not queued.
   void Urge(Ino ino, SteadyTime now);
   void UrgeAll(SteadyTime now);
+  /// Due now, unless it has failed.
+  void HastenAll(SteadyTime now);
   /// It needs nothing any more. REQUIRES: not running.
   void Drop(Ino ino);
 

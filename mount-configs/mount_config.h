@@ -35,6 +35,7 @@ struct MountConfig {
   struct CacheOptions {
     std::string directory;  // never empty after loading
     uint64_t size = 10ull << 30;
+    uint64_t dirty_limit = 16ull << 30;
     uint64_t block_size = 128ull << 10;
     uint64_t fetch_size = 8ull << 20;
     uint64_t read_ahead = 64ull << 20;

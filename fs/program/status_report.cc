@@ -206,6 +206,7 @@ json MakeStatus(const StatusFacts& facts, const MountConfig& config) {
   status["cache"] = {{"directory", config.cache.directory},
                      {"size_limit", config.cache.size},
                      {"clean_bytes", facts.cache.clean_bytes},
+                     {"dirty_limit", config.cache.dirty_limit},
                      {"dirty_bytes", facts.cache.dirty_bytes},
                      {"files", facts.cache.files},
                      {"uploads_in_flight", facts.cache.uploads_in_flight},

@@ -16,6 +16,7 @@ CacheConfig TranslateCache(const MountConfig& config) {
   cache.directory = config.cache.directory;
   cache.identity = Identity(config);
   cache.size_limit = config.cache.size;
+  cache.dirty_limit = config.cache.dirty_limit;
   cache.put_size_max = config.transfer.upload_cutoff;
   cache.part_size = config.transfer.chunk_size;
   cache.fetch_block = config.cache.block_size;

@@ -61,6 +61,7 @@ class CoreTest : public ::testing::Test {
     cache.directory = folder_ + "/cache";
     cache.put_size_max = put_size_max_;
     cache.part_size = part_size_;
+    cache.dirty_limit = dirty_limit_;
     auto opened = Cache::Open(cache, *store_, SystemDisk());
     ASSERT_TRUE(opened.ok()) << opened.error().ToString();
     cache_ = std::move(opened).value();
@@ -202,6 +203,7 @@ class CoreTest : public ::testing::Test {
 
   uint64_t put_size_max_ = CacheConfig().put_size_max;
   uint64_t part_size_ = CacheConfig().part_size;
+  uint64_t dirty_limit_ = CacheConfig().dirty_limit;
   std::string folder_;
   std::unique_ptr<ObjectStore> local_;
   std::unique_ptr<CountingStore> store_;

@@ -85,6 +85,7 @@ const std::vector<Row>& Rows() {
       {"cache.directory", "\"/var/cache/x\"", "\"/var/cache/x\"", "1", "must be a string", ""},
       {"cache.size", "\"20GiB\"", "\"20GiB\"", "\"20 gigs\"", "must be a size such as \"20GiB\"",
        ""},
+      {"cache.dirty_limit", "\"4GiB\"", "\"4GiB\"", "\"1KiB\"", "from 1MiB to 1PiB", ""},
       {"cache.block_size", "65536", "\"64KiB\"", "\"1KiB\"", "from 4KiB to 16MiB", ""},
       {"cache.fetch_size", "\"16MiB\"", "\"16MiB\"", "\"1KiB\"", "from 128KiB to 1GiB", ""},
       {"cache.read_ahead", "0", "\"0\"", "-5", "must be a size", ""},

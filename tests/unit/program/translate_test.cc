@@ -16,6 +16,7 @@ TEST(Translate, CarriesEverySetting) {
   config.store.bucket = "b";
   config.cache.directory = "/var/cache/quayfs/nightly";
   config.cache.size = 11;
+  config.cache.dirty_limit = 17;
   config.cache.block_size = 12;
   config.cache.fetch_size = 13;
   config.cache.read_ahead = 14;
@@ -34,6 +35,7 @@ TEST(Translate, CarriesEverySetting) {
   EXPECT_EQ(rooms.store.bucket, "b");
   EXPECT_EQ(rooms.cache.directory, "/var/cache/quayfs/nightly");
   EXPECT_EQ(rooms.cache.size_limit, 11U);
+  EXPECT_EQ(rooms.cache.dirty_limit, 17U);
   EXPECT_EQ(rooms.cache.fetch_block, 12U);
   EXPECT_EQ(rooms.cache.fetch_part, 13U);
   EXPECT_EQ(rooms.cache.read_ahead_max, 14U);
