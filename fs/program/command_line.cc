@@ -47,6 +47,8 @@ struct Line {
   std::string status_mount_point;
   bool status_json = false;
   CheckRequest check;
+  bool orphans = false;
+  OrphansRequest orphans_request;
   RecoverRequest recover;
   std::string config;
   std::vector<std::string> config_options;
@@ -109,7 +111,27 @@ void AddCheck(CLI::App& app, Line& line, Chosen* chosen) {
   command->add_option("CONFIG", line.check.config, "A mount config, by path or name")->required();
   AddOptions(command, &line.check.options);
   command->add_flag("--json", line.check.json, "For programs");
-  command->callback([&line, chosen] { *chosen = [&line] { return RunCheck(line.check); }; });
+  CLI::Option* const orphans = command->add_flag(
+      "--orphans", line.orphans,
+      "Instead: list multipart uploads below the prefix that nobody has completed");
+  CLI::Option* const abort =
+      command->add_flag("--abort", line.orphans_request.abort,
+                        "Abort those that a mount with this cache directory has given up");
+  abort->needs(orphans);
+  command
+      ->add_option("--older-than", line.orphans_request.older_than,
+                   "With --abort: also those that are not recorded here, if they were begun longer "
+                   "ago than this, such as 7d")
+      ->needs(abort);
+  command->callback([&line, chosen] {
+    *chosen = [&line] {
+      if (!line.orphans) return RunCheck(line.check);
+      line.orphans_request.config = line.check.config;
+      line.orphans_request.options = line.check.options;
+      line.orphans_request.json = line.check.json;
+      return RunOrphans(line.orphans_request);
+    };
+  });
 }
 
 void AddRecover(CLI::App& app, Line& line, Chosen* chosen) {

@@ -49,6 +49,16 @@ struct CheckRequest {
 };
 int RunCheck(const CheckRequest& request);
 
+struct OrphansRequest {
+  std::string config;
+  std::vector<std::string> options;
+  bool json = false;
+  bool abort = false;
+  std::string older_than;  // also those that are not known, if they were begun longer ago
+};
+/// Multipart uploads that nobody has completed.
+int RunOrphans(const OrphansRequest& request);
+
 /// `secrets`: also reads secret files, looks at variables and runs commands.
 int RunConfigCheck(const std::string& config, const std::vector<std::string>& options,
                    bool secrets);

@@ -99,6 +99,17 @@ Result<ControlClient> ControlClient::ConnectTo(const MountEntry& mount) {
   return Connect(directory + "/" + ControlSocketName(mount.mount_point));
 }
 
+Result<ControlClient> ControlClient::ConnectTo(const std::string& mount_point) {
+  MountEntry entry;
+  entry.mount_point = mount_point;
+  return ConnectTo(entry);
+}
+
+Result<json> ControlClient::AskUploads() {
+  QUAY_ASSIGN(const json reply, Ask("uploads", nullptr));
+  return reply.value("uploads", json::object());
+}
+
 Result<json> ControlClient::AskStatus() {
   QUAY_ASSIGN(const json reply, Ask("status", nullptr));
   return reply.value("status", json::object());

@@ -26,11 +26,16 @@ class ControlClient {
   /// The socket of a mount, wherever its owner has it.
   static Result<ControlClient> ConnectTo(const MountEntry& mount);
 
+  /// The socket of what is, or was, mounted there by this user.
+  static Result<ControlClient> ConnectTo(const std::string& mount_point);
+
   /// Of the daemon, by the kernel's word.
   pid_t pid() const { return pid_; }
 
   /// What `quayfs status --json` prints of one mount.
   Result<nlohmann::json> AskStatus();
+  /// As in known_uploads.h.
+  Result<nlohmann::json> AskUploads();
   /// Gets how far it is several times a second; false: it has been enough (kCancelled).
   using OnProgress = std::function<bool(const SyncProgress&)>;
   /// Returns when everything is in the bucket, or with the daemon's error.

@@ -3,6 +3,7 @@
 // What goes over a mount's control socket: JSON objects, one a line.
 //
 //   status   <- {"quayfs":1,"reply":"status","status":{...}}
+//   uploads  <- {"quayfs":1,"reply":"uploads","uploads":{...}}: known_uploads.h
 //   sync     <- progress, any number of times; done when everything is in the bucket
 //   wait     <- progress, the first at once; done when the daemon ends with everything in the
 //   bucket end      <- {"quayfs":1,"reply":"ending","files":3,"bytes":4096,...}, and the daemon

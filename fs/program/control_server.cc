@@ -148,6 +148,11 @@ class Server final : public ControlServer {
       json reply = Reply("status");
       reply["status"] = handlers_.status();
       SendLine(fd, reply);
+    } else if (command == "uploads") {
+      const auto uploads = handlers_.uploads();
+      json reply = uploads ? Reply("uploads") : ErrorReply(uploads.error());
+      if (uploads) reply["uploads"] = *uploads;
+      SendLine(fd, reply);
     } else if (command == "sync") {
       ServeLong(fd, handlers_.sync);
     } else if (command == "wait") {

@@ -30,6 +30,8 @@ struct ControlHandlers {
   std::function<SyncProgress()> progress;               // never blocks
   /// Blocks until the daemon is about to end: OK if everything is in the bucket.
   std::function<Status(const CallOptions& call)> wait;
+  /// The ids of the multipart uploads that are the daemon's (known_uploads.h).
+  std::function<Result<nlohmann::json>()> uploads;
   /// Ends the process without what is not in the bucket. Called after the reply, and may not
   /// return.
   std::function<void()> end;

@@ -24,6 +24,7 @@
 #include "fs/fuse/fuse_mount.h"
 #include "fs/program/control_server.h"
 #include "fs/program/exit_status.h"
+#include "fs/program/known_uploads.h"
 #include "fs/program/messages.h"
 #include "fs/program/mount_point.h"
 #include "fs/program/mount_table.h"
@@ -157,6 +158,10 @@ class Daemon {
     handlers.sync = [this](const CallOptions& call) { return Publish(call); };
     handlers.progress = [this] { return Progress(); };
     handlers.wait = [this](const CallOptions& call) { return WaitForOutcome(call); };
+    handlers.uploads = [this]() -> Result<nlohmann::json> {
+      QUAY_ASSIGN(const KnownUploads known, ReadKnownUploads(*cache_->state()));
+      return KnownUploadsJson(known);
+    };
     handlers.end = [this] { EndNow("asked to"); };
     auto control = ControlServer::Start(mount_point_, std::move(handlers));
     if (control) {

@@ -148,8 +148,7 @@ class Reader {
                         state->same_boot()));
     }));
     QUAY_TRY(state->ReadRemovals([this](const RemovalRow&) { ++held_.removals; }));
-    QUAY_TRY(
-        state->ReadOrphans([this](const std::string&, const std::string&) { ++held_.uploads; }));
+    QUAY_ASSIGN(held_.known_uploads, ReadKnownUploads(*state));
     held_.set_aside = ListSetAside(*state, disk_);
     TakeItems();
     return {};

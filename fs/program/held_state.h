@@ -16,6 +16,7 @@
 #include "base/unique_fd.h"
 #include "cache/left_files.h"
 #include "cache/state/state_db.h"
+#include "fs/program/known_uploads.h"
 #include "fs/program/status_report.h"
 
 namespace quayfs::program {
@@ -48,11 +49,12 @@ struct HeldState {
   std::vector<InodeRow> directories;         // of which paths are made; also those the bucket has
   std::vector<std::string> directory_paths;  // of `directories`, in the same order
   uint64_t removals = 0;
-  uint64_t uploads = 0;  // multipart uploads that are to be aborted
+  KnownUploads known_uploads;
   std::vector<SetAside> set_aside;
 
   bool nothing() const {
-    return items.empty() && removals == 0 && uploads == 0 && set_aside.empty() && damage.empty();
+    return items.empty() && removals == 0 && known_uploads.aborting.empty() && set_aside.empty() &&
+           damage.empty();
   }
   uint64_t content_bytes() const;
 };

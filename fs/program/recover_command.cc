@@ -75,7 +75,8 @@ void PrintHeld(const HeldState& held) {
                item.content ? FormatSize(item.dirty_bytes()) : "", name, Remark(item));
   }
   if (held.removals > 0) fmt::print("{} still to be removed\n", Count(held.removals, "object"));
-  if (held.uploads > 0) fmt::print("{} still to be aborted\n", Count(held.uploads, "upload"));
+  if (const size_t uploads = held.known_uploads.aborting.size(); uploads > 0)
+    fmt::print("{} still to be aborted\n", Count(uploads, "upload"));
   for (const SetAside& one : held.set_aside) {
     fmt::print("{:<11} {:>10}  {}  ({})\n", "set aside", FormatSize(one.bytes), OneLine(one.path),
                OneLine(one.why));

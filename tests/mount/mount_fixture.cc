@@ -225,6 +225,11 @@ void MountEnvironment::PutObject(const std::string& name, const std::string& bod
   ASSERT_TRUE(put.ok()) << put.error().ToString();
 }
 
+void MountEnvironment::BeginUpload(const std::string& name) {
+  const auto begun = store().CreateUpload(prefix_ + name, {}, {});
+  ASSERT_TRUE(begun.ok()) << begun.error().ToString();
+}
+
 void MountEnvironment::PutObjects(const std::vector<std::string>& names) {
   ThreadPool pool("puts", kPutsInFlight);
   ObjectStore& bucket = store();

@@ -64,6 +64,8 @@ class MountEnvironment {
   /// After Sync().
   std::optional<std::string> ObjectBody(const std::string& name);
   void PutObject(const std::string& name, const std::string& body);
+  /// Another writer's multipart upload, begun and not finished.
+  void BeginUpload(const std::string& name);
   void PutObjects(const std::vector<std::string>& names);  // empty ones
   std::vector<std::string> ObjectNames();
 

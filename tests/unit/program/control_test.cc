@@ -50,6 +50,7 @@ class ControlTest : public ::testing::Test {
     handlers_.sync = [](const CallOptions&) { return Status(); };
     handlers_.progress = [] { return SyncProgress{2, 300, 1, 40, true}; };
     handlers_.wait = [](const CallOptions&) { return Status(); };
+    handlers_.uploads = [] { return Result<json>(json({{"continuing", {"id"}}})); };
     handlers_.end = [] {};
   }
   std::string SocketPath() const {
