@@ -55,6 +55,7 @@ void Core::ApplyChangeLocked(Inode& inode, const AttributeChange& change) {
   const bool differs = before.mode != attributes.mode || before.uid != attributes.uid ||
                        before.gid != attributes.gid || before.mtime != attributes.mtime;
   if (!differs || !posix()) return;
+  if (change.mode) ChangeAclModeLocked(inode);
   ++inode.attributes_seq;
   inode.attributes_dirty = true;
 }
@@ -63,6 +64,15 @@ Result<Entry> Core::SetAttributes(const OpContext& context, Ino ino, const Attri
                                   OpenFile* /*file*/) {
   QUAY_TRY(CheckWritable());
   QUAY_TRY(EnsureAttributes(context, ino));
+  if (change.mode && posix()) {
+    bool listed = false;
+    {
+      MutexLock lock(mutex_);
+      const Inode* inode = table_.Find(ino);
+      listed = inode != nullptr && HasXattrsLocked(*inode);
+    }
+    if (listed) QUAY_TRY(LoadXattrs(context, ino));
+  }
   if (change.size) QUAY_TRY(Resize(context, ino, *change.size));
   MutexLock lock(mutex_);
   QUAY_ASSIGN(Inode * inode, FindLocked(ino));
@@ -114,6 +124,8 @@ ObjectProperties Core::PropertiesLocked(const Inode& inode) const {
   } else if (inode.is_directory()) {
     properties.content_type = kDirectoryContentType;
   }
+  if (inode.xattrs != nullptr)
+    EncodeXattrs(inode.xattrs->values, inode.xattrs->side_id, &properties.metadata);
   if (inode.links != nullptr) {
     properties.metadata[std::string(kLinkMetadata)] = inode.links->id;
     if (inode.links->is_name) properties.content_type = kLinkContentType;

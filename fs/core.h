@@ -11,6 +11,7 @@
 //   nodes.cc       create, mkdir, symlink, unlink, rmdir
 //   rename.cc      rename
 //   links.cc       hard links
+//   xattrs.cc      extended attributes and access control lists
 //   persist.cc     what of all this is in the state database, and how a mount begins with it
 //   schedule.cc    the reconciler's turns: when which inode is worked for, waiting for it
 //   reconcile.cc   the reconciler's steps: what the bucket needs to show one inode as it is
@@ -97,6 +98,11 @@ class Core final : public FileSystem {
   Status Flush(const OpContext& context, OpenFile& file) override;
   Status Fsync(const OpContext& context, OpenFile& file) override;
   Status Release(const OpContext& context, OpenFile* file) override;
+  Result<std::string> GetXattr(const OpContext& context, Ino ino, std::string_view name) override;
+  Result<std::vector<std::string>> ListXattrs(const OpContext& context, Ino ino) override;
+  Status SetXattr(const OpContext& context, Ino ino, std::string_view name, std::string_view value,
+                  XattrMode mode) override;
+  Status RemoveXattr(const OpContext& context, Ino ino, std::string_view name) override;
   Result<OpenDirectory*> OpenDir(const OpContext& context, Ino ino) override;
   Status ReadDir(const OpContext& context, OpenDirectory& directory, uint64_t offset, bool plus,
                  const std::function<bool(const DirectoryEntry&, uint64_t)>& take) override;
@@ -189,15 +195,35 @@ class Core final : public FileSystem {
   void StreamLocked(Inode& inode) QUAY_REQUIRES(mutex_);
   Status UnreportedLocked(Ino ino) QUAY_REQUIRES(mutex_);
 
+  // xattrs.cc
+  struct NewNode {
+    Attributes attributes;
+    std::string target;
+    XattrMap xattrs;
+  };
+  struct Step;
+  bool HasXattrsLocked(const Inode& inode) const QUAY_REQUIRES(mutex_);
+  Status LoadXattrs(const OpContext& context, Ino ino);
+  void NoteXattrsLocked(Inode& inode) QUAY_REQUIRES(mutex_);
+  Status CommitXattrsLocked(Inode& inode, const XattrState& values_before,
+                            const Attributes& attributes_before) QUAY_REQUIRES(mutex_);
+  Status SetAclLocked(const OpContext& context, Inode& inode, const std::string& name,
+                      std::string_view value) QUAY_REQUIRES(mutex_);
+  void ChangeAclModeLocked(Inode& inode) QUAY_REQUIRES(mutex_);
+  void InheritLocked(const OpContext& context, const Inode& directory, NewNode* node)
+      QUAY_REQUIRES(mutex_);
+  Status PutXattrs(const OpContext& context, Ino ino, const Step& step);
+  std::vector<std::string> SideKeysLocked(const Inode& inode) const QUAY_REQUIRES(mutex_);
+
   // nodes.cc
   /// The attributes of a new entry; fails if it could not have a key.
   Status PrepareNodeLocked(const OpContext& context, const Inode& directory, std::string_view name,
-                           mode_t mode, Attributes* attributes) QUAY_REQUIRES(mutex_);
+                           mode_t mode, NewNode* node) QUAY_REQUIRES(mutex_);
   Status CheckKeyLocked(const Inode& directory, std::string_view name, bool is_directory)
       QUAY_REQUIRES(mutex_);
-  Result<Inode*> AddNodeLocked(Inode& directory, std::string_view name,
-                               const Attributes& attributes, std::string_view target)
+  Result<Inode*> AddNodeLocked(Inode& directory, std::string_view name, const NewNode& node)
       QUAY_REQUIRES(mutex_);
+  Status EnsureDirectory(const OpContext& context, Ino directory);
   Result<Entry> MakeObject(const OpContext& context, Ino parent, std::string_view name, mode_t mode,
                            dev_t rdev, std::string_view target);
   /// A directory that only exists because of what is in it gets a marker when something goes.
@@ -279,6 +305,7 @@ class Core final : public FileSystem {
   void ReserveNumbersLocked(StateBatch* batch) QUAY_REQUIRES(mutex_);
   void AddLinksLocked(const LinkState& links, InodeRow* row) const QUAY_REQUIRES(mutex_);
   void TakeLinksOfRowLocked(const InodeRow& row, Inode& inode) QUAY_REQUIRES(mutex_);
+  void TakeXattrsOfRowLocked(Inode& inode) QUAY_REQUIRES(mutex_);
   void RestoreInodeLocked(const InodeRow& row) QUAY_REQUIRES(mutex_);
   void RestoreContentLocked(const RestoredFile& file) QUAY_REQUIRES(mutex_);
   InodeRow RowLocked(const Inode& inode) const QUAY_REQUIRES(mutex_);
@@ -314,7 +341,7 @@ class Core final : public FileSystem {
 
   // reconcile.cc
   struct Step {
-    enum class Kind { kDone, kPut, kPublish, kCopy, kAttributes, kPark, kKeep, kRecord };
+    enum class Kind { kDone, kPut, kPublish, kCopy, kAttributes, kPark, kKeep, kRecord, kXattrs };
     Kind kind = Kind::kDone;
     std::string key;            // where the object belongs
     std::string from;           // where it is; "" nowhere

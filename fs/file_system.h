@@ -49,6 +49,8 @@ struct Created {
   Opened opened;
 };
 
+enum class XattrMode { kAny, kCreate, kReplace };
+
 struct RenameFlags {
   bool no_replace = false;
   bool exchange = false;
@@ -124,6 +126,15 @@ class FileSystem {
   virtual Status Fsync(const OpContext& context, OpenFile& file) = 0;
   /// The handle is gone afterwards, whatever is returned, except with kWouldBlock.
   virtual Status Release(const OpContext& context, OpenFile* file) = 0;
+
+  // Extended attributes. kNoAttribute, kAlreadyExists (kCreate), kNoSpace (1 MiB in all),
+  // kNotSupported (metadata = "plain").
+  virtual Result<std::string> GetXattr(const OpContext& context, Ino ino,
+                                       std::string_view name) = 0;
+  virtual Result<std::vector<std::string>> ListXattrs(const OpContext& context, Ino ino) = 0;
+  virtual Status SetXattr(const OpContext& context, Ino ino, std::string_view name,
+                          std::string_view value, XattrMode mode) = 0;
+  virtual Status RemoveXattr(const OpContext& context, Ino ino, std::string_view name) = 0;
 
   // Directories. `offset` 0 is the beginning; afterwards the number of the last entry taken. `take`
   // gets entries in turn until it returns false (that entry was not taken) or there are no more.

@@ -124,15 +124,15 @@ Result<Created> Core::Create(const OpContext& context, Ino parent, std::string_v
     QUAY_ASSIGN(Inode * inode, FindLocked(file));
     return Created{EntryOfLocked(*inode, /*count_lookup=*/true), opened};
   }
-  QUAY_TRY(EnsureAttributes(context, parent));
+  QUAY_TRY(EnsureDirectory(context, parent));
   MutexLock lock(mutex_);
   QUAY_ASSIGN(Inode * directory, FindDirectoryLocked(parent));
   if (table_.Child(*directory, name) != nullptr) {
     return Error(Code::kAlreadyExists, "'" + std::string(name) + "' exists");
   }
-  Attributes attributes;
-  QUAY_TRY(PrepareNodeLocked(context, *directory, name, S_IFREG | (mode & 07777), &attributes));
-  QUAY_ASSIGN(Inode * inode, AddNodeLocked(*directory, name, attributes, ""));
+  NewNode node;
+  QUAY_TRY(PrepareNodeLocked(context, *directory, name, S_IFREG | (mode & 07777), &node));
+  QUAY_ASSIGN(Inode * inode, AddNodeLocked(*directory, name, node));
   auto opened = OpenLocked(*inode, flags);
   if (!opened.ok()) {
     StateBatch batch;

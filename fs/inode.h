@@ -12,6 +12,7 @@
 
 #include "cache/file_data.h"
 #include "fs/types.h"
+#include "fs/xattr_codec.h"
 #include "providers/object_store.h"
 
 namespace quayfs {
@@ -43,6 +44,13 @@ struct LinkState {
   uint64_t record_seq = 0;    // counts changes of the names
 };
 
+/// Extended attributes (fs/xattrs.cc).
+struct XattrState {
+  XattrMap values;
+  std::string side_id;      // of the object that holds them, if they are too large for metadata
+  bool side_dirty = false;  // that object is not there yet
+};
+
 struct Inode {
   explicit Inode(Ino number) : ino(number) { attributes.ino = number; }
 
@@ -60,7 +68,8 @@ struct Inode {
   bool attributes_dirty = false;  // newer than the object's
   std::string symlink_target;     // "" if not read yet
 
-  std::unique_ptr<LinkState> links;  // null: one name
+  std::unique_ptr<LinkState> links;    // null: one name
+  std::unique_ptr<XattrState> xattrs;  // null: as `properties` say
 
   // The bucket's side.
   bool published =

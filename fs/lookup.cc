@@ -344,6 +344,7 @@ void Core::ApplyHeadLocked(Inode& inode, const ObjectHead& head) {
       attributes.size = inode.symlink_target.size();
     }
   }
+  inode.xattrs.reset();
   if (posix()) TakeLinksLocked(inode, decoded);
   inode.attributes.ctime = posix() && decoded.ctime ? *decoded.ctime : inode.attributes.mtime;
   inode.attributes.atime = posix() && decoded.atime ? *decoded.atime : inode.attributes.mtime;

@@ -8,7 +8,8 @@
 namespace quayfs {
 
 Status Core::PrepareNodeLocked(const OpContext& context, const Inode& directory,
-                               std::string_view name, mode_t mode, Attributes* attributes) {
+                               std::string_view name, mode_t mode, NewNode* node) {
+  Attributes* attributes = &node->attributes;
   if (directory.ino == kRootIno && name == kReservedSegment) {
     return Error(Code::kNotPermitted, "'.quayfs' is reserved for the file system's own objects");
   }
@@ -19,6 +20,7 @@ Status Core::PrepareNodeLocked(const OpContext& context, const Inode& directory,
     attributes->gid = directory.attributes.gid;
     if (S_ISDIR(mode)) attributes->mode |= S_ISGID;
   }
+  InheritLocked(context, directory, node);
   attributes->atime = attributes->mtime = attributes->ctime = clock_.Now();
   return CheckKeyLocked(directory, name, S_ISDIR(mode));
 }
@@ -36,11 +38,10 @@ Status Core::CheckKeyLocked(const Inode& directory, std::string_view name, bool 
 }
 
 // A new entry, in the table and (C1) in the database.
-Result<Inode*> Core::AddNodeLocked(Inode& directory, std::string_view name,
-                                   const Attributes& attributes, std::string_view target) {
-  Inode& inode = table_.Create(directory, name, attributes.mode);
-  inode.attributes = attributes;
-  inode.symlink_target = target;
+Result<Inode*> Core::AddNodeLocked(Inode& directory, std::string_view name, const NewNode& node) {
+  Inode& inode = table_.Create(directory, name, node.attributes.mode);
+  inode.attributes = node.attributes;
+  inode.symlink_target = node.target;
   inode.attributes.ino = inode.ino;
   inode.attributes_known = true;
   inode.changed_at = inode.checked_at = clock_.Steady();
@@ -48,6 +49,11 @@ Result<Inode*> Core::AddNodeLocked(Inode& directory, std::string_view name,
     inode.complete = inode.made_here = true;  // empty, and known to be
     inode.listed_at = inode.changed_at;
     inode.attributes_dirty = true;  // it needs a marker
+  }
+  if (!node.xattrs.empty()) {
+    inode.xattrs = std::make_unique<XattrState>();
+    inode.xattrs->values = node.xattrs;
+    NoteXattrsLocked(inode);
   }
   const Attributes before = directory.attributes;
   TouchLocked(directory, /*contents=*/true);
@@ -67,6 +73,18 @@ Result<Inode*> Core::AddNodeLocked(Inode& directory, std::string_view name,
   return &inode;
 }
 
+// All that a new entry takes from the directory is known.
+Status Core::EnsureDirectory(const OpContext& context, Ino directory) {
+  QUAY_TRY(EnsureAttributes(context, directory));
+  {
+    MutexLock lock(mutex_);
+    const Inode* inode = table_.Find(directory);
+    if (inode == nullptr || inode->xattrs != nullptr || !posix() || !HasXattrsLocked(*inode))
+      return {};
+  }
+  return LoadXattrs(context, directory);
+}
+
 Result<Entry> Core::MakeObject(const OpContext& context, Ino parent, std::string_view name,
                                mode_t mode, dev_t rdev, std::string_view target) {
   QUAY_TRY(CheckWritable());
@@ -74,15 +92,16 @@ Result<Entry> Core::MakeObject(const OpContext& context, Ino parent, std::string
   while (true) {
     QUAY_ASSIGN(const Found found, FindChild(context, parent, name));
     if (found.ino != 0) return Error(Code::kAlreadyExists, "'" + std::string(name) + "' exists");
-    QUAY_TRY(EnsureAttributes(context, parent));
+    QUAY_TRY(EnsureDirectory(context, parent));
     MutexLock lock(mutex_);
     QUAY_ASSIGN(Inode * directory, FindDirectoryLocked(parent));
     if (table_.Child(*directory, name) != nullptr) continue;  // made in between
-    Attributes attributes;
-    QUAY_TRY(PrepareNodeLocked(context, *directory, name, mode, &attributes));
-    attributes.rdev = rdev;
-    attributes.size = target.size();
-    QUAY_ASSIGN(Inode * inode, AddNodeLocked(*directory, name, attributes, target));
+    NewNode node;
+    QUAY_TRY(PrepareNodeLocked(context, *directory, name, mode, &node));
+    node.attributes.rdev = rdev;
+    node.attributes.size = target.size();
+    node.target = target;
+    QUAY_ASSIGN(Inode * inode, AddNodeLocked(*directory, name, node));
     NoteWorkLocked(*inode);
     return EntryOfLocked(*inode, /*count_lookup=*/true);
   }
@@ -129,6 +148,7 @@ void Core::PlanRemovalLocked(Inode& inode, StateBatch* batch) {
   if (inode.published)
     batch->PutRemoval({inode.object_key, inode.version.etag, inode.version.size});
   PlanStrayLocked(inode, batch);
+  for (const std::string& side : SideKeysLocked(inode)) batch->PutRemoval({side, "", 0});
 }
 
 // REQUIRES: the batch of PlanRemovalLocked has been committed.
@@ -146,6 +166,7 @@ void Core::RemoveLocked(Inode& inode) {
                      inode.opens > 0 && inode.is_regular() ? inode.ino : 0);
   }
   AddStrayLocked(inode);
+  for (const std::string& side : SideKeysLocked(inode)) AddRemovalLocked(side, "", 0, 0);
   inode.published = inode.moved = inode.attributes_dirty = false;
   const WorkItem* item = queue_.Find(inode.ino);
   if (item != nullptr && !item->running) queue_.Drop(inode.ino);

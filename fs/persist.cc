@@ -14,6 +14,8 @@ using namespace inode_flags;  // NOLINT: of InodeRow::flags, here only
 // In a row's metadata only.
 constexpr const char* kLinkKey = "quayfs-link";  // kLinkMetadata
 constexpr const char* kLinkCountKey = "quayfs-link-count";
+constexpr const char* kXattrsKey = "quayfs-row-xattr";  // JSON; newer than the object's
+constexpr const char* kXattrsSideKey = "quayfs-row-xattr-side";
 
 // Inode numbers are set aside in blocks, so that most new inodes cost no row for it.
 constexpr Ino kInoBlock = 4096;
@@ -60,6 +62,10 @@ InodeRow Core::RowLocked(const Inode& inode) const {
                  inode.version.modified_seconds};
   row.properties = inode.properties;
   row.properties.metadata.erase(kLinkKey);
+  if (inode.xattrs != nullptr && inode.attributes_dirty) {
+    row.properties.metadata[kXattrsKey] = XattrsToJson(inode.xattrs->values);
+    row.properties.metadata[kXattrsSideKey] = inode.xattrs->side_id;
+  }
   if (inode.links != nullptr) AddLinksLocked(*inode.links, &row);
   return row;
 }
@@ -74,6 +80,18 @@ void Core::AddLinksLocked(const LinkState& links, InodeRow* row) const {
   row->flags |= (links.names_known ? kNamesKnown : 0) | (links.record_dirty ? kRecordDirty : 0);
   if (!links.names_known)
     row->properties.metadata[kLinkCountKey] = std::to_string(links.link_count);
+}
+
+void Core::TakeXattrsOfRowLocked(Inode& inode) {
+  UserMetadata& metadata = inode.properties.metadata;
+  const auto values = metadata.find(kXattrsKey);
+  if (values == metadata.end()) return;
+  inode.xattrs = std::make_unique<XattrState>();
+  inode.xattrs->values = XattrsFromJson(values->second);
+  inode.xattrs->side_id = metadata[kXattrsSideKey];
+  inode.xattrs->side_dirty = !inode.xattrs->side_id.empty();
+  metadata.erase(kXattrsKey);
+  metadata.erase(kXattrsSideKey);
 }
 
 // The names of a file find it when all rows are there (RestoreLinksLocked).
@@ -173,6 +191,7 @@ void Core::RestoreInodeLocked(const InodeRow& row) {
   inode->version = {row.version.etag, row.version.size, row.version.modified_seconds};
   inode->properties = row.properties;
   TakeLinksOfRowLocked(row, *inode);
+  TakeXattrsOfRowLocked(*inode);
   inode->stored = true;
 }
 

@@ -12,6 +12,7 @@
 //   a file with contents that the bucket lacks           publish: PUT or multipart, under its key
 //   otherwise moved                                      copy (or move) to its key, with attributes
 //   otherwise attributes changed                         copy onto itself
+//   its extended attributes need an object of their own   xattrs: put that first
 //   only its link record is out of date                  record: put that
 //
 // A further name of a file with hard links is put like a link or special file.
@@ -131,6 +132,14 @@ Core::Outcome Core::PlanStepLocked(Inode& inode, Step* step) {
     step->kind = Step::Kind::kRecord;
     step->key = LinkRecordKey(config_.prefix, inode.links->id);
     if (busy_keys_.contains(step->key)) return {{}, true, 0};
+    step->busy = {step->key};
+    busy_keys_.insert(step->key);
+    return {};
+  }
+  if (inode.xattrs != nullptr && inode.xattrs->side_dirty) {
+    step->kind = Step::Kind::kXattrs;
+    step->key = XattrSideKey(config_.prefix, inode.xattrs->side_id);
+    step->body = XattrsToJson(inode.xattrs->values);
     step->busy = {step->key};
     busy_keys_.insert(step->key);
     return {};
@@ -284,6 +293,8 @@ Status Core::TakeStep(const OpContext& context, Ino ino, Step& step) {
       return Park(context, ino, step);
     case Step::Kind::kRecord:
       return WriteRecord(context, ino, step);
+    case Step::Kind::kXattrs:
+      return PutXattrs(context, ino, step);
     case Step::Kind::kKeep:
       return KeepContents(context, step.keeper);
   }
@@ -318,7 +329,14 @@ void Core::SettledLocked(Ino ino, const Step& step, const std::string& key,
   inode->streaming = false;
   inode->object_key = key;
   inode->version = version;
-  if (step.new_properties) inode->properties = step.properties;
+  if (step.new_properties) {
+    const std::string side = XattrSideId(inode->properties.metadata);
+    if (!side.empty() && side != XattrSideId(step.properties.metadata)) {
+      AddRemovalLocked(XattrSideKey(config_.prefix, side), "", 0, 0);
+      batch.PutRemoval({XattrSideKey(config_.prefix, side), "", 0});
+    }
+    inode->properties = step.properties;
+  }
   if (step.new_properties && inode->attributes_seq == step.seq) inode->attributes_dirty = false;
   if (step.stale_properties) inode->attributes_dirty = true;
   SetMovedLocked(*inode);

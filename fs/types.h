@@ -54,6 +54,7 @@ struct OpContext {
   uid_t uid = 0;
   gid_t gid = 0;
   pid_t pid = 0;
+  mode_t umask = 0;  // for new entries, where no default list takes its place
   /// False: answer from memory and local disk, or fail with kWouldBlock having changed nothing, so
   /// that the caller can run the same operation again on a thread that may wait.
   bool may_block = true;

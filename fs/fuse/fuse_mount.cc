@@ -38,6 +38,10 @@ void OnInit(void* /*userdata*/, fuse_conn_info* connection) {
   connection->want &= ~static_cast<unsigned>(FUSE_CAP_HANDLE_KILLPRIV);
   connection->want &= ~static_cast<unsigned>(FUSE_CAP_WRITEBACK_CACHE);
   connection->want &= ~static_cast<unsigned>(FUSE_CAP_SPLICE_READ);
+  // Access control lists: the kernel checks them, and leaves the umask to us, because a directory's
+  // default list takes its place.
+  const unsigned lists = FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK;
+  if ((connection->capable & lists) == lists) connection->want |= lists;
 }
 
 fuse_lowlevel_ops MakeOperations() {

@@ -7,7 +7,7 @@
 // goes to a pool, so cold reads in any number leave the workers free. No lock is held while a reply
 // is sent.
 //
-// Extended attributes, copy_file_range, SEEK_HOLE and locks are left unanswered on purpose: the
+// copy_file_range, SEEK_HOLE and locks are left unanswered on purpose: the
 // kernel then does what it can by itself (locks between processes of this machine) and stops
 // asking.
 

@@ -3,6 +3,7 @@
 #include "fs/fuse/operations.h"
 
 #include <fcntl.h>
+#include <sys/xattr.h>
 
 #include <atomic>
 #include <cerrno>
@@ -36,6 +37,7 @@ OpContext ContextOf(fuse_req_t request) {
   context.uid = caller->uid;
   context.gid = caller->gid;
   context.pid = caller->pid;
+  context.umask = caller->umask;
   return context;
 }
 
@@ -246,6 +248,17 @@ void ReplyEntry(fuse_req_t request, const Result<Entry>& entry) {
   }
   const fuse_entry_param out = ToEntryParam(*entry);
   if (fuse_reply_entry(request, &out) != 0 && entry->ino != 0) file_system.Forget(entry->ino, 1);
+}
+
+// Size 0 asks how much there is.
+void ReplySized(fuse_req_t request, size_t size, const std::string& bytes) {
+  if (size == 0) {
+    fuse_reply_xattr(request, bytes.size());
+  } else if (bytes.size() > size) {
+    fuse_reply_err(request, ERANGE);
+  } else {
+    fuse_reply_buf(request, bytes.data(), bytes.size());
+  }
 }
 
 void ReplyAttributes(fuse_req_t request, const Result<Entry>& entry) {
@@ -579,6 +592,57 @@ void OnFallocate(fuse_req_t request, fuse_ino_t ino, int mode, off_t offset, off
       ReplyNothing);
 }
 
+// --- extended attributes
+
+void OnGetxattr(fuse_req_t request, fuse_ino_t ino, const char* name, size_t size) {
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "getxattr", ino,
+      [&file_system, ino, name = std::string(name)](const OpContext& context) {
+        return file_system.GetXattr(context, ino, name);
+      },
+      [size](fuse_req_t to, const Result<std::string>& value) { ReplySized(to, size, *value); });
+}
+
+void OnListxattr(fuse_req_t request, fuse_ino_t ino, size_t size) {
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "listxattr", ino,
+      [&file_system, ino](const OpContext& context) {
+        return file_system.ListXattrs(context, ino);
+      },
+      [size](fuse_req_t to, const Result<std::vector<std::string>>& names) {
+        std::string all;
+        for (const std::string& name : *names) all.append(name.c_str(), name.size() + 1);
+        ReplySized(to, size, all);
+      });
+}
+
+void OnSetxattr(fuse_req_t request, fuse_ino_t ino, const char* name, const char* value,
+                size_t size, int flags) {
+  XattrMode mode = XattrMode::kAny;
+  if ((flags & XATTR_CREATE) != 0) mode = XattrMode::kCreate;
+  if ((flags & XATTR_REPLACE) != 0) mode = XattrMode::kReplace;
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "setxattr", ino,
+      [&file_system, ino, name = std::string(name), value = std::string(value, size),
+       mode](const OpContext& context) {
+        return file_system.SetXattr(context, ino, name, value, mode);
+      },
+      ReplyNothing);
+}
+
+void OnRemovexattr(fuse_req_t request, fuse_ino_t ino, const char* name) {
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "removexattr", ino,
+      [&file_system, ino, name = std::string(name)](const OpContext& context) {
+        return file_system.RemoveXattr(context, ino, name);
+      },
+      ReplyNothing);
+}
+
 // --- directories
 // -----------------------------------------------------------------------------------------------------
 
@@ -734,6 +798,10 @@ fuse_lowlevel_ops Table() {
   ops.fsync = OnFsync;
   ops.release = OnRelease;
   ops.fallocate = OnFallocate;
+  ops.getxattr = OnGetxattr;
+  ops.listxattr = OnListxattr;
+  ops.setxattr = OnSetxattr;
+  ops.removexattr = OnRemovexattr;
   ops.opendir = OnOpendir;
   ops.readdir = OnReaddir;
   ops.readdirplus = OnReaddirplus;
