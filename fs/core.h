@@ -10,6 +10,8 @@
 //   files.cc       open, read, write, publication, conflicts
 //   nodes.cc       create, mkdir, symlink, unlink, rmdir
 //   rename.cc      rename
+//   exchange.cc    rename that exchanges two names
+//   space.cc       fallocate
 //   links.cc       hard links
 //   xattrs.cc      extended attributes and access control lists
 //   persist.cc     what of all this is in the state database, and how a mount begins with it
@@ -98,6 +100,8 @@ class Core final : public FileSystem {
   Status Flush(const OpContext& context, OpenFile& file) override;
   Status Fsync(const OpContext& context, OpenFile& file) override;
   Status Release(const OpContext& context, OpenFile* file) override;
+  Status Allocate(const OpContext& context, OpenFile& file,
+                  const AllocateRequest& request) override;
   Result<std::string> GetXattr(const OpContext& context, Ino ino, std::string_view name) override;
   Result<std::vector<std::string>> ListXattrs(const OpContext& context, Ino ino) override;
   Status SetXattr(const OpContext& context, Ino ino, std::string_view name, std::string_view value,
@@ -255,6 +259,10 @@ class Core final : public FileSystem {
   /// True if the table still is what the plan was made from.
   bool StillSoLocked(const RenamePlan& plan) QUAY_REQUIRES(mutex_);
   bool StraysLocked(const Inode& inode) const QUAY_REQUIRES(mutex_);
+  Status Exchange(const OpContext& context, Ino parent, std::string_view name, Ino new_parent,
+                  std::string_view new_name);
+  Status CarryOutExchangeLocked(Inode& from, Inode& one, Inode& into, Inode& other)
+      QUAY_REQUIRES(mutex_);
   Status CarryOutRenameLocked(const RenamePlan& plan) QUAY_REQUIRES(mutex_);
 
   // links.cc

@@ -49,6 +49,15 @@ struct Created {
   Opened opened;
 };
 
+/// fallocate(2): the file is at least that long afterwards, unless the size is to be kept; with
+/// `zero` the range within it reads as zeros.
+struct AllocateRequest {
+  uint64_t offset = 0;
+  uint64_t length = 0;
+  bool keep_size = false;
+  bool zero = false;
+};
+
 enum class XattrMode { kAny, kCreate, kReplace };
 
 struct RenameFlags {
@@ -126,6 +135,9 @@ class FileSystem {
   virtual Status Fsync(const OpContext& context, OpenFile& file) = 0;
   /// The handle is gone afterwards, whatever is returned, except with kWouldBlock.
   virtual Status Release(const OpContext& context, OpenFile* file) = 0;
+
+  virtual Status Allocate(const OpContext& context, OpenFile& file,
+                          const AllocateRequest& request) = 0;
 
   // Extended attributes. kNoAttribute, kAlreadyExists (kCreate), kNoSpace (1 MiB in all),
   // kNotSupported (metadata = "plain").

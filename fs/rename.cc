@@ -12,8 +12,8 @@ namespace quayfs {
 Status Core::Rename(const OpContext& context, Ino parent, std::string_view name, Ino new_parent,
                     std::string_view new_name, RenameFlags flags) {
   QUAY_TRY(CheckWritable());
-  if (flags.exchange) return Error(Code::kInvalidArgument, "exchanging two names is not supported");
   QUAY_TRY(CheckName(new_name));
+  if (flags.exchange) return Exchange(context, parent, name, new_parent, new_name);
   while (true) {
     QUAY_ASSIGN(const RenamePlan plan,
                 PlanRename(context, parent, name, new_parent, new_name, flags));

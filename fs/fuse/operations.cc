@@ -3,6 +3,7 @@
 #include "fs/fuse/operations.h"
 
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <sys/xattr.h>
 
 #include <atomic>
@@ -570,24 +571,22 @@ void OnRelease(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
       ReplyNothing);
 }
 
-// Space is not reserved in a bucket; what can be promised is the size.
 void OnFallocate(fuse_req_t request, fuse_ino_t ino, int mode, off_t offset, off_t length,
                  fuse_file_info* info) {
-  if (mode != 0) {
+  if ((mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0) {
     fuse_reply_err(request, EOPNOTSUPP);
     return;
   }
+  AllocateRequest allocate;
+  allocate.offset = static_cast<uint64_t>(offset);
+  allocate.length = static_cast<uint64_t>(length);
+  allocate.keep_size = (mode & FALLOC_FL_KEEP_SIZE) != 0;
+  allocate.zero = (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0;
   FileSystem& file_system = FileSystemOf(request);
   Serve(
       request, "fallocate", ino,
-      [&file_system, ino, file = FileOf(info),
-       end = static_cast<uint64_t>(offset + length)](const OpContext& context) -> Status {
-        QUAY_ASSIGN(const Entry now, file_system.GetAttributes(context, ino));
-        if (now.attributes.size >= end) return {};
-        AttributeChange grow;
-        grow.size = end;
-        const auto grown = file_system.SetAttributes(context, ino, grow, file);
-        return grown.ok() ? Status() : Status(grown.error());
+      [&file_system, file = FileOf(info), allocate](const OpContext& context) {
+        return file_system.Allocate(context, *file, allocate);
       },
       ReplyNothing);
 }

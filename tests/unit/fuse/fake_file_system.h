@@ -48,6 +48,7 @@ class FakeFileSystem : public FileSystem {
   Status Flush(const OpContext&, OpenFile&) override { return None(); }
   Status Fsync(const OpContext&, OpenFile&) override { return None(); }
   Status Release(const OpContext&, OpenFile*) override { return None(); }
+  Status Allocate(const OpContext&, OpenFile&, const AllocateRequest&) override { return None(); }
   Result<std::string> GetXattr(const OpContext&, Ino, std::string_view) override { return None(); }
   Result<std::vector<std::string>> ListXattrs(const OpContext&, Ino) override { return None(); }
   Status SetXattr(const OpContext&, Ino, std::string_view, std::string_view, XattrMode) override {
