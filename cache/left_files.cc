@@ -55,7 +55,7 @@ class Takeover {
     QUAY_TRY(state_.ReadOrphans([&](std::string key, std::string upload_id) {
       orphans_.emplace_back(std::move(key), std::move(upload_id));
     }));
-    return state_.ReadNotes([&](NoteRow note) {
+    return state_.ReadNotes([&](const NoteRow& note) {
       if (note.kind == kSetAsideNote) notes_[note.ino] = note.path;
     });
   }

@@ -16,6 +16,9 @@ bool IsOurs(const ObjectHead& head, const PublishRequest& request, uint64_t size
          head.properties.metadata == request.properties.metadata;
 }
 
+constexpr std::string_view kConflictNote = "conflict";
+constexpr size_t kShown = 100;
+
 }  // namespace
 
 Status Core::ResolveConflict(const OpContext& context, Ino ino, Step& step,
@@ -71,9 +74,44 @@ Status Core::KeepBoth(const OpContext& context, Ino ino, Step& step,
     if (table_.Child(*parent, name) == nullptr) table_.Move(*inode, *parent, name);
     if (inode->links != nullptr) NoteRecordLocked(*inode);
     parent->complete = false;  // the other client's version appears with the next listing
+    if (inode->name == name) NoteConflictLocked(*inode, refused.key);
   }
   SettledLocked(ino, step, request.key, {written->etag, written->size, 0});
   return {};
+}
+
+void Core::NoteConflictLocked(const Inode& inode, const std::string& key) {
+  conflict_copies_[inode.ino] = inode.name;
+  StateBatch batch;
+  batch.AddNote({0, std::string(kConflictNote), inode.ino, inode.name,
+                 "kept beside what somebody else wrote to '" + key + "'",
+                 clock_.Now().time_since_epoch().count()});
+  CommitQuietlyLocked(std::move(batch));
+}
+
+Status Core::LoadConflictsLocked(StateBatch* batch) {
+  return state_->ReadNotes([&](const NoteRow& note) QUAY_REQUIRES(mutex_) {
+    if (note.kind != kConflictNote) return;
+    const Inode* inode = table_.Find(note.ino);
+    if (inode != nullptr && inode->linked() && inode->name == note.path) {
+      conflict_copies_[note.ino] = note.path;
+    } else {
+      batch->DropNote(note.id);
+    }
+  });
+}
+
+// Whoever has merged the two renames or removes the copy.
+std::vector<std::string> Core::ConflictFilesLocked() const {
+  std::vector<std::string> files;
+  for (const auto& [ino, name] : conflict_copies_) {
+    const Inode* inode = table_.Find(ino);
+    if (inode == nullptr || !inode->linked() || inode->name != name) continue;
+    const auto key = table_.KeyOf(*inode);
+    files.push_back(key.ok() ? *key : name);
+    if (files.size() == kShown) break;
+  }
+  return files;
 }
 
 std::string Core::ConflictNameLocked(const Inode& inode) const {

@@ -245,6 +245,7 @@ PendingWork Core::pending() const {
   work.open_files = open_files_;
   work.known_inodes = table_.size();
   work.conflicts = conflicts_;
+  work.conflict_files = ConflictFilesLocked();
   work.last_error = last_error_;
   return work;
 }

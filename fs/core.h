@@ -403,6 +403,11 @@ class Core final : public FileSystem {
                          const PublishRequest& refused, const Error& error);
   Status KeepBoth(const OpContext& context, Ino ino, Step& step, const PublishRequest& refused);
   std::string ConflictNameLocked(const Inode& inode) const QUAY_REQUIRES(mutex_);
+  /// Kept in the database until it is renamed or removed.
+  void NoteConflictLocked(const Inode& inode, const std::string& key) QUAY_REQUIRES(mutex_);
+  /// Takes up what earlier mounts have noted; what has been dealt with is dropped by `batch`.
+  Status LoadConflictsLocked(StateBatch* batch) QUAY_REQUIRES(mutex_);
+  std::vector<std::string> ConflictFilesLocked() const QUAY_REQUIRES(mutex_);
 
   // outage.cc
   /// Every answer of the store that somebody waits for comes by here.
@@ -469,6 +474,8 @@ class Core final : public FileSystem {
   std::map<std::string, LinkGroup> link_groups_ QUAY_GUARDED_BY(mutex_);  // by id
   std::string last_error_ QUAY_GUARDED_BY(mutex_);
   uint64_t conflicts_ QUAY_GUARDED_BY(mutex_) = 0;
+  // Inodes that were kept beside somebody else's version, and their names as such.
+  std::map<Ino, std::string> conflict_copies_ QUAY_GUARDED_BY(mutex_);
   uint64_t open_files_ QUAY_GUARDED_BY(mutex_) = 0;
 
   Gates heads_;  // by inode: its attributes are being asked for

@@ -81,7 +81,10 @@ struct PendingWork {
   std::vector<Retried> retried;  // at most ten
   uint64_t open_files = 0;
   uint64_t known_inodes = 0;
-  uint64_t conflicts = 0;  // conflict copies made since the mount
+  uint64_t conflicts = 0;  // since the mount
+  /// Keys of the copies that were kept beside somebody else's version, by this mount and earlier
+  /// ones, until they are renamed or removed. At most a hundred.
+  std::vector<std::string> conflict_files;
   std::string last_error;  // "" if none
 };
 

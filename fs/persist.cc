@@ -276,6 +276,7 @@ Status Core::LoadState() {
   StateBatch batch;
   ReserveNumbersLocked(&batch);
   batch.SetNumber(kAttributeRules, rules);
+  QUAY_TRY(LoadConflictsLocked(&batch));
   return CommitLocked(std::move(batch));
 }
 

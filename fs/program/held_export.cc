@@ -11,7 +11,6 @@
 #include <array>
 #include <cerrno>
 #include <ctime>
-#include <filesystem>
 #include <map>
 #include <memory>
 #include <utility>
@@ -21,8 +20,6 @@
 
 namespace quayfs::program {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr const char* kUnnamed = ".quayfs-unnamed";
 constexpr const char* kSetAside = ".quayfs-set-aside";

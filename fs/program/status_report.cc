@@ -164,8 +164,12 @@ void RenderTroubles(const json& status, const Row& row) {
   }
   const uint64_t conflicts = Number(status, "conflicts");
   if (conflicts != 0)
-    row("conflicts",
-        Count(conflicts, "file") + " kept beside what somebody else wrote; look for *.conflict-*");
+    row("conflicts", Count(conflicts, "time") + " somebody else had changed it, since the mount");
+  for (const json& one : Array(status, "conflict_files")) {
+    if (!one.is_string()) continue;
+    row("conflict", OneLine(one.get<std::string>()) +
+                        ": kept beside what somebody else wrote; merge them, then remove it");
+  }
   for (const json& one : Array(status, "set_aside")) {
     if (!one.is_object()) continue;
     row("set aside",
@@ -201,6 +205,7 @@ json MakeStatus(const StatusFacts& facts, const MountConfig& config) {
   status["open_files"] = facts.pending.open_files;
   status["known_inodes"] = facts.pending.known_inodes;
   status["conflicts"] = facts.pending.conflicts;
+  status["conflict_files"] = facts.pending.conflict_files;
   status["set_aside"] = SetAsideJson(facts.set_aside);
   status["last_error"] = facts.pending.last_error;
   status["cache"] = {{"directory", config.cache.directory},

@@ -472,6 +472,15 @@ TEST_F(CoreTest, ConflictsKeepBothVersions) {
   EXPECT_EQ(GetObject(keys[1]), "ours");
   EXPECT_EQ(List("")->size(), 2u);
   EXPECT_EQ(*ReadFile("a"), "theirs");
+
+  // It is shown until somebody has dealt with it, whatever is mounted and unmounted meanwhile.
+  EXPECT_THAT(fs_->pending().conflict_files, ElementsAre(keys[1]));
+  Mount();
+  EXPECT_THAT(fs_->pending().conflict_files, ElementsAre(keys[1]));
+  EXPECT_OK(Rename(keys[1], "merged"));
+  EXPECT_THAT(fs_->pending().conflict_files, ElementsAre());
+  Mount();
+  EXPECT_THAT(fs_->pending().conflict_files, ElementsAre());
 }
 
 TEST_F(CoreTest, ConflictsFailOrOverwriteIfTheUserSaysSo) {

@@ -62,6 +62,7 @@ TEST(StatusReport, SaysWhatWaitsAndWhy) {
   facts.pending.store_away = true;
   facts.pending.retried = {{"a/b", "unavailable: no answer", 7}};
   facts.pending.conflicts = 1;
+  facts.pending.conflict_files = {"x.conflict-h-1"};
   facts.set_aside = {{"/var/cache/quayfs/n/set-aside/7-x", 4096, WallTime(std::chrono::seconds(5)),
                       "'d/f': it was never synced"}};
   const nlohmann::json status = MakeStatus(facts, Config());
@@ -73,6 +74,7 @@ TEST(StatusReport, SaysWhatWaitsAndWhy) {
   EXPECT_EQ(pending.at("retried").at(0).at("path"), "a/b");
   EXPECT_EQ(pending.at("retried").at(0).at("failures"), 7);
   EXPECT_EQ(status.at("conflicts"), 1);
+  EXPECT_EQ(status.at("conflict_files").at(0), "x.conflict-h-1");
   const nlohmann::json& aside = status.at("set_aside").at(0);
   EXPECT_EQ(aside.at("path"), "/var/cache/quayfs/n/set-aside/7-x");
   EXPECT_EQ(aside.at("bytes"), 4096);
@@ -80,7 +82,7 @@ TEST(StatusReport, SaysWhatWaitsAndWhy) {
   const std::string text = RenderStatus(status);
   for (const char* words :
        {"2 objects still to be removed", "oldest for 1 h 1 min", "does not answer",
-        "a/b: unavailable: no answer (7 failures)", "1 file kept beside",
+        "a/b: unavailable: no answer (7 failures)", "1 time somebody else", "x.conflict-h-1: kept beside",
         "set-aside/7-x, 4 KiB, 1970-01-01T00:00:05.000Z: 'd/f': it was never synced"})
     EXPECT_THAT(text, HasSubstr(words));
 }
