@@ -8,6 +8,7 @@
 #include "cache/cache_context.h"
 #include "cache/cache_directory.h"
 #include "cache/file_core.h"
+#include "cache/left_clean.h"
 #include "cache/left_files.h"
 
 namespace quayfs {
@@ -16,6 +17,8 @@ namespace {
 class CacheImpl;
 
 constexpr size_t kSealsAtOnce = 500;
+// What has come in just before the end may be fetched again; the end is not to wait for long.
+constexpr std::chrono::seconds kSumsAtEnd(2);
 
 /// What callers hold: a claim on a FileCore.
 class FileHandle final : public FileData {
@@ -84,7 +87,9 @@ class CacheImpl final : public Cache {
             CacheDirectory directory, std::unique_ptr<StateDb> state)
       : directory_(std::move(directory)),
         state_(std::move(state)),
-        context_(config, store, disk, clock, *state_) {}
+        context_(config, store, disk, clock, *state_),
+        left_clean_(std::make_shared<LeftClean>(config.directory, disk, *state_, context_.budget,
+                                                context_.sums)) {}
 
   ~CacheImpl() override {
     context_.closing = true;
@@ -92,9 +97,14 @@ class CacheImpl final : public Cache {
     const std::vector<std::shared_ptr<FileCore>> cores = Cores();
     for (const auto& core : cores) core->Stop();
     SealAll(cores);
+    context_.sums.Stop();
+    context_.sums.Finish({cores.begin(), cores.end()},
+                         std::chrono::steady_clock::now() + kSumsAtEnd);
   }
 
   void TakeUp(LeftFiles left) {
+    context_.sums.CountRows(left.clean_rows);
+    for (const auto& [inode, bytes] : left.clean) left_clean_->Add(inode, bytes);
     for (auto& [key, upload_id] : left.orphans)
       context_.orphans.Add(std::move(key), std::move(upload_id));
     MutexLock lock(mutex_);
@@ -102,6 +112,13 @@ class CacheImpl final : public Cache {
       restored_.emplace(file.row.ino, Describe(file));
       if (file.usable) files_[file.row.ino].core = std::make_shared<FileCore>(context_, file);
     }
+    std::vector<std::pair<std::shared_ptr<FileCore>, std::vector<BlockSum>>> clean;
+    for (LeftFile& file : left.files) {
+      if (!file.clean.empty()) clean.emplace_back(files_[file.row.ino].core, std::move(file.clean));
+    }
+    lock.Unlock();
+    for (const auto& [core, sums] : clean) core->Claim(sums);
+    context_.budget.Enforce();
   }
 
   std::vector<RestoredFile> restored() const override {
@@ -135,6 +152,7 @@ class CacheImpl final : public Cache {
   }
 
   void Remove(uint64_t inode) override {
+    left_clean_->Drop(inode);
     std::shared_ptr<FileCore> core;
     bool left = false;
     {
@@ -191,6 +209,8 @@ class CacheImpl final : public Cache {
   };
 
   std::shared_ptr<FileData> Hold(uint64_t inode, const BaseVersion& base) {
+    std::optional<CleanRow> left;
+    if (base.exists()) left = left_clean_->Take(inode, base);
     while (true) {
       std::shared_ptr<FileHandle> handle;
       std::shared_ptr<FileCore> core;
@@ -204,6 +224,7 @@ class CacheImpl final : public Cache {
       if (handle == nullptr) handle = Claim(inode, core);
       if (handle == nullptr) continue;  // it was removed, or taken by somebody else, in between
       if (base.exists()) core->Show(base);
+      if (left) core->TakeLeftClean(*left);
       return handle;
     }
   }
@@ -242,6 +263,7 @@ class CacheImpl final : public Cache {
   CacheDirectory directory_;  // locked as long as we live
   const std::unique_ptr<StateDb> state_;
   CacheContext context_;
+  const std::shared_ptr<LeftClean> left_clean_;
   mutable Mutex mutex_{LockRank::kCacheBudget};
   std::map<uint64_t, Entry> files_ QUAY_GUARDED_BY(mutex_);
   std::map<uint64_t, RestoredFile> restored_ QUAY_GUARDED_BY(mutex_);  // and not claimed yet

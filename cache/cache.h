@@ -30,6 +30,8 @@ struct CacheConfig {
   uint64_t dirty_limit = 16ull << 30;
   /// How long a full disk is waited for without anything leaving it.
   Duration disk_patience = std::chrono::minutes(1);
+  /// What has come in is checksummed together, this long after the first of it (C5).
+  Duration sum_delay = std::chrono::seconds(1);
   uint64_t put_size_max = 8ull << 20;  // larger contents go as multipart, where the store has it
   uint64_t part_size = 16ull << 20;  // of the first parts; they grow so that 5 TiB fit into 10,000
   uint64_t fetch_block = 128ull << 10;     // random reads fetch at least this much, aligned

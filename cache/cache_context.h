@@ -13,6 +13,7 @@
 #include "base/disk.h"
 #include "cache/cache.h"
 #include "cache/clean_budget.h"
+#include "cache/clean_sums.h"
 #include "cache/dirty_budget.h"
 #include "cache/disk_room.h"
 #include "cache/orphan_uploads.h"
@@ -39,6 +40,7 @@ struct CacheContext {
         room(d, c.directory),
         memory(c.snapshot_memory),
         orphans(s, b),
+        sums(b, c.sum_delay),
         transfers(c.transfers) {}
 
   /// How many parts of one file may be on their way at once.
@@ -61,11 +63,12 @@ struct CacheContext {
   DiskRoom room;
   SnapshotMemory memory;
   OrphanUploads orphans;
+  CleanSums sums;
   /// The mount ends: what is called off from here on goes on in the next one.
   std::atomic<bool> closing{false};
   std::atomic<uint64_t> uploads_in_flight{0};
   std::atomic<uint64_t> sent_bytes{0};  // of contents, taken by the store
-  Transfers transfers;  // last: its tasks use the rest
+  Transfers transfers;                  // last: its tasks use the rest
 };
 
 }  // namespace quayfs

@@ -133,6 +133,7 @@ void FileCore::RunFetch(const FetchRef& fetch) {
   fetch->done = true;
   if (!outcome) fetch->error = outcome.error();
   fetches_.remove(fetch);
+  NoteSums();
   for (const UseRef& use : uses_) {
     if (use->range.Overlaps(fetch->range)) use->wake.NotifyAll();
   }
@@ -145,6 +146,10 @@ void FileCore::StartFetches(ByteRange wanted, uint64_t piece, Transfers::Lane la
   for (const ByteRange& range : extents_.Missing(wanted)) needed.Add(range);
   for (const FetchRef& fetch : fetches_) {
     for (const ByteRange& range : fetch->owed.Within(wanted)) needed.Remove(range);
+  }
+  for (auto it = sums_.lower_bound(wanted.begin / kSumBlock);
+       unchecked_ > 0 && it != sums_.end() && it->first * kSumBlock < wanted.end; ++it) {
+    if (!it->second.checked) needed.Remove(BlockRange(it->first));
   }
   for (const PlannedFetch& planned :
        PlanFetches(needed.ranges(), context_.read.fetch_block, piece)) {
@@ -178,6 +183,7 @@ std::optional<Error> FileCore::FetchFailure(const std::vector<ByteRange>& missin
 Status FileCore::WaitReadable(const UseRef& use, bool may_block, const CallOptions& call) {
   std::vector<FetchRef> mine;
   while (true) {
+    CheckSums(use->range);
     const std::vector<ByteRange> missing = extents_.Missing(use->range);
     if (missing.empty()) return {};
     const std::optional<Error> failure = FetchFailure(missing, &mine);

@@ -103,8 +103,11 @@ void FileCore::ResumeUpload(const UploadRow& upload, const std::vector<PartRow>&
 FileCore::~FileCore() {
   context_.budget.Forget(this);
   context_.dirty.Changed(noted_dirty_, 0);
-  // Dirty bytes are left behind for somebody to find; clean ones are in the bucket.
-  if (on_disk_ && !extents_.modified()) Ignore(context_.disk.RemoveFile(path_));
+  // Dirty bytes are left behind for somebody to find, clean ones if the next mount can tell that
+  // they are (C5).
+  const bool kept = context_.closing && has_row_ && !removed_;
+  if (has_row_ && !kept) context_.sums.Drop(inode_);
+  if (on_disk_ && !extents_.modified() && !kept) Ignore(context_.disk.RemoveFile(path_));
 }
 
 uint64_t FileCore::size() const {
@@ -177,6 +180,7 @@ Status FileCore::TrimLocal() {
 }
 
 void FileCore::DropClean(ByteRange range) {
+  DropSums(range);
   for (const ByteRange& lost : extents_.Drop(range)) context_.budget.Subtract(this, lost);
 }
 
@@ -187,6 +191,7 @@ void FileCore::NoteDirtyBytes() {
 }
 
 void FileCore::NoteChange(const FileExtents::Change& change) {
+  DropSums(change.range);
   for (const ByteRange& lost : change.clean_lost) context_.budget.Subtract(this, lost);
   for (const FetchRef& fetch : fetches_) fetch->owed.Remove(change.range);
   if (session_ != nullptr && session_->Touch(change.range) && !publishing_) stream_halted_ = true;
@@ -374,6 +379,7 @@ Result<size_t> FileCore::Read(uint64_t offset, std::span<std::byte> out, ReadPat
     const ByteRange range = ByteRange::OfLength(offset, count);
     use = AddUse(range);
     const ReadDecision decision = DecideRead(range, extents_.base_limit(), context_.read, pattern);
+    CheckSums(range);
     if (!extents_.Readable(range)) {
       StartFetches(decision.urgent, 2 * context_.read.fetch_part, Transfers::Lane::kUrgent);
     }
@@ -422,6 +428,11 @@ void FileCore::Evict(ByteRange range) {
   for (const ByteRange& clean : extents_.clean().Within(range)) {
     for (const ByteRange& free : in_use.Missing(clean)) victims.push_back(free);
   }
+  for (auto it = sums_.lower_bound(range.begin / kSumBlock);
+       unchecked_ > 0 && it != sums_.end() && it->first * kSumBlock < range.end; ++it) {
+    const ByteRange block = BlockRange(it->first);
+    if (!it->second.checked && !in_use.Overlaps(block)) victims.push_back(block);
+  }
   if (victims.empty() || seal_stuck_) return;
   auto file = OpenLocal();
   for (const ByteRange& victim : victims) {
@@ -462,7 +473,7 @@ void FileCore::Park() {
     CloseLocal();
     return;
   }
-  if (extents_.clean().empty() && !extents_.modified()) {
+  if (extents_.clean().empty() && unchecked_ == 0 && !extents_.modified()) {
     RemoveLocal();
   } else {
     CloseLocal();
@@ -497,7 +508,8 @@ void FileCore::MarkRemoved() {
 
 bool FileCore::disposable() const {
   MutexLock lock(mutex_);
-  return handles_ == 0 && (removed_ || (extents_.clean().empty() && !extents_.modified()));
+  return handles_ == 0 &&
+         (removed_ || (extents_.clean().empty() && unchecked_ == 0 && !extents_.modified()));
 }
 
 void FileCore::Stop() {
@@ -522,7 +534,10 @@ void FileCore::Show(const BaseVersion& base) {
 
 void FileCore::Rebase(const BaseVersion& base) {
   MutexLock lock(mutex_);
+  DropSumsForSize(base.size);
+  sums_changed_ = sums_changed_ || has_row_;
   base_ = base;
+  if (sums_changed_) NoteSums();
   ForgetUnsettled();
   extents_.CancelPublication();
   TellRebased();

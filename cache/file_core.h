@@ -17,6 +17,7 @@
 #include <atomic>
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -26,6 +27,7 @@
 
 #include "base/mutex.h"
 #include "cache/cache_context.h"
+#include "cache/clean_sums.h"
 #include "cache/file_data.h"
 #include "cache/file_extents.h"
 #include "cache/left_files.h"
@@ -36,7 +38,9 @@
 namespace quayfs {
 
 /// Thread-safe. Always held by a shared_ptr: tasks in flight keep it alive.
-class FileCore final : public Evictable, public std::enable_shared_from_this<FileCore> {
+class FileCore final : public Evictable,
+                       public Summable,
+                       public std::enable_shared_from_this<FileCore> {
  public:
   /// Shows `base`; a new, empty file if there is none. The local file is made when it is first
   /// needed.
@@ -83,6 +87,12 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   bool disposable() const;
 
   void Evict(ByteRange range) override;
+
+  /// C5: clean bytes that an earlier mount has left, of what the file shows; to be checked when
+  /// they are read. TakeLeftClean: the local file is only known by this row.
+  void Claim(const std::vector<BlockSum>& sums);
+  void TakeLeftClean(const CleanRow& row);
+  bool SumInto(StateBatch* batch) override;
 
  private:
   /// Bytes of the file that somebody is using or waiting for: they are not evicted. Guarded by
@@ -138,6 +148,19 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   /// Runs `operation`; when the disk is full, gives clean bytes back and tries again. Takes no lock
   /// itself.
   Status WithRoom(const std::function<Status()>& operation);
+
+  // ---- checksums of clean blocks (sums.cc)
+  ByteRange BlockRange(uint64_t block) const QUAY_REQUIRES(mutex_);
+  void NoteSums() QUAY_REQUIRES(mutex_);
+  /// The bytes of `range` are not those of a clean block any more.
+  void DropSums(ByteRange range) QUAY_REQUIRES(mutex_);
+  /// Before the base gets another size: its last block ends elsewhere.
+  void DropSumsForSize(uint64_t base_size) QUAY_REQUIRES(mutex_);
+  /// Before bytes count as missing.
+  void CheckSums(ByteRange range) QUAY_REQUIRES(mutex_);
+  void ClaimLocked(const std::vector<BlockSum>& sums) QUAY_REQUIRES(mutex_);
+  std::vector<uint64_t> UnsummedBlocks(uint64_t* from) const QUAY_REQUIRES(mutex_);
+  bool SumSome(uint64_t* from);
 
   // ---- what the database is told (record.cc)
   ContentRow RowNow() const QUAY_REQUIRES(mutex_);
@@ -309,6 +332,17 @@ class FileCore final : public Evictable, public std::enable_shared_from_this<Fil
   uint64_t bases_ QUAY_GUARDED_BY(mutex_) = 0;         // how often the base has changed
   bool name_synced_ QUAY_GUARDED_BY(mutex_) = false;   // path_ is on the disk for good
   WallTime told_at_ QUAY_GUARDED_BY(mutex_){};
+
+  /// C5. A block that has not been checked is missing, and counted by the budget all the same.
+  struct Sum {
+    uint32_t crc = 0;
+    bool checked = false;
+  };
+  std::map<uint64_t, Sum> sums_ QUAY_GUARDED_BY(mutex_);  // by block
+  size_t unchecked_ QUAY_GUARDED_BY(mutex_) = 0;          // of them
+  bool sums_changed_ QUAY_GUARDED_BY(mutex_) = false;     // the row is out of date
+  bool sum_queued_ QUAY_GUARDED_BY(mutex_) = false;
+  bool has_row_ QUAY_GUARDED_BY(mutex_) = false;
 
   int handles_ QUAY_GUARDED_BY(mutex_) = 0;
   bool removed_ QUAY_GUARDED_BY(mutex_) = false;

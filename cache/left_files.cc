@@ -35,6 +35,7 @@ class Takeover {
     QUAY_TRY(OrphanUploadsWithoutFile());
     QUAY_TRY(Sweep());
     LeftFiles left;
+    QUAY_TRY(ListClean(&left));
     for (auto& [inode, file] : files_) left.files.push_back(std::move(file));
     left.orphans = std::move(orphans_);
     return left;
@@ -46,6 +47,10 @@ class Takeover {
       LeftFile& file = files_[row.ino];
       file.row = std::move(row);
       file.dirty = std::move(dirty);
+    }));
+    QUAY_TRY(state_.ReadCleans([&](CleanRow row) {
+      const uint64_t inode = row.ino;
+      cleans_[inode] = std::move(row);
     }));
     QUAY_TRY(state_.ReadSeals([&](SealRow row) { seals_[row.ino] = std::move(row); }));
     QUAY_TRY(state_.ReadUploads([&](UploadRow row, std::vector<PartRow> parts) {
@@ -86,11 +91,60 @@ class Takeover {
     return Tidy(inode, file);
   }
 
-  /// The bytes are in the bucket; the data file goes with the sweep.
-  Status TakeUpClean(uint64_t /*inode*/, LeftFile& file) {
+  /// The bytes are in the bucket; the data file goes with the sweep, unless it can be told to hold
+  /// them.
+  Status TakeUpClean(uint64_t inode, LeftFile& file) {
     file.dirty.clear();
     file.row.base_limit = file.row.size;
-    return {};
+    const auto found = disk_.Stat(DataFile(directory_, inode));
+    if (!found || !found->is_regular || !HasClean(inode, file)) return {};
+    file.on_disk = true;
+    file.local_length = found->size;
+    return Tidy(inode, file);
+  }
+
+  bool HasClean(uint64_t inode, const LeftFile& file) const {
+    const auto it = cleans_.find(inode);
+    return it != cleans_.end() && it->second.base.key == file.row.base.key &&
+           it->second.base.size == file.row.base.size &&
+           SameEtag(it->second.base.etag, file.row.base.etag);
+  }
+
+  /// C5: of what the database says, the blocks that may be right.
+  void TakeClean(uint64_t inode, LeftFile& file) {
+    if (!HasClean(inode, file)) return;
+    ExtentSet dirty;
+    for (const ByteRange& range : file.dirty) dirty.Add(range);
+    const uint64_t limit = std::min(file.local_length, file.row.base_limit);
+    for (const BlockSum& sum : cleans_.at(inode).sums) {
+      const ByteRange block = SumBlock(sum, file.row.base.size);
+      if (block.empty() || block.end > limit || dirty.Overlaps(block)) continue;
+      file.clean.push_back(sum);
+    }
+    if (file.clean.empty()) return;
+    cleans_.erase(inode);
+    ++clean_rows_;
+  }
+
+  static ByteRange SumBlock(const BlockSum& sum, uint64_t base_size) {
+    return {sum.block * kSumBlock, std::min((sum.block + 1) * kSumBlock, base_size)};
+  }
+
+  /// Files of which nothing but clean bytes is there, and rows of which nothing is.
+  Status ListClean(LeftFiles* left) {
+    StateBatch batch;
+    for (const auto& [inode, row] : cleans_) {
+      if (!kept_.contains(inode)) {
+        batch.DropClean(inode);
+        continue;
+      }
+      uint64_t bytes = 0;
+      for (const BlockSum& sum : row.sums) bytes += SumBlock(sum, row.base.size).length();
+      left->clean.emplace_back(inode, bytes);
+      ++clean_rows_;
+    }
+    left->clean_rows = clean_rows_;
+    return batch.empty() ? Status() : state_.Apply(std::move(batch), Persist::kSurvivesKill);
   }
 
   Result<bool> HoldsWhatItShould(uint64_t inode, LeftVerdict verdict, LeftFile& file,
@@ -187,14 +241,18 @@ class Takeover {
     return it == names_.end() || it->second.empty() ? "" : fmt::format("'{}': ", it->second);
   }
 
-  /// Leaves exactly the dirty bytes: whatever else is there is a cached byte, which is not trusted
-  /// any more, or was being written and never acknowledged.
+  /// Leaves the dirty bytes, and clean ones with checksums: whatever else is there is a cached
+  /// byte, which is not trusted any more, or was being written and never acknowledged.
   Status Tidy(uint64_t inode, LeftFile& file) {
     if (!file.on_disk) return {};
+    TakeClean(inode, file);
+    ExtentSet wanted;
+    for (const ByteRange& range : file.dirty) wanted.Add(range);
+    for (const BlockSum& sum : file.clean) wanted.Add(SumBlock(sum, file.row.base.size));
     std::vector<ByteRange> gaps;
     const uint64_t length = std::min(file.local_length, file.row.size);
     uint64_t at = 0;
-    for (const ByteRange& range : file.dirty) {
+    for (const ByteRange& range : wanted.ranges()) {
       if (at < std::min(range.begin, length)) gaps.push_back({at, std::min(range.begin, length)});
       at = range.end;
     }
@@ -248,7 +306,11 @@ class Takeover {
                       path == DataFile(directory_, inode);
     if (ours) {
       const auto it = files_.find(inode);
-      if (it != files_.end() && it->second.on_disk && it->second.row.modified) return {};
+      if (it != files_.end() && it->second.on_disk) return {};
+      if (it == files_.end() && cleans_.contains(inode)) {
+        kept_.insert(inode);
+        return {};
+      }
       if (state_.is_new()) {
         // Somebody has removed the database; its files may hold what is nowhere else.
         QUAY_ASSIGN(const std::string aside, LinkAside(directory_, inode, now_, disk_));
@@ -267,6 +329,9 @@ class Takeover {
   const WallTime now_;
   std::map<uint64_t, LeftFile> files_;
   std::map<uint64_t, SealRow> seals_;
+  std::map<uint64_t, CleanRow> cleans_;  // that belong to no file in files_ (yet)
+  std::set<uint64_t> kept_;              // of cleans_: there is a data file
+  size_t clean_rows_ = 0;
   std::map<uint64_t, LeftUpload> uploads_;
   std::map<uint64_t, std::string> notes_;
   std::vector<std::pair<std::string, std::string>> orphans_;

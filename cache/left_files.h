@@ -11,6 +11,8 @@
 //   other   modified   none, or overwritten since  not at all; what was found is moved aside (C3)
 //   any     clean      any                         nothing: the bytes are in the bucket
 //
+// Clean bytes with checksums (C5) stay, in files of either kind; others are not trusted any more.
+//
 // A data file that is shorter than its recorded bytes is moved aside whatever the table says: zeros
 // are not published in their place. What an attempt to publish has come to is found out whatever
 // the verdict on the file: if a generation later than the seal has arrived, the file shows that
@@ -40,7 +42,9 @@ struct LeftFile {
   std::optional<SealRow> seal;  // intact
   std::optional<UploadRow> upload;
   std::vector<PartRow> parts;
-  bool on_disk = false;  // there is a data file; it holds `dirty` and nothing else
+  /// There is a data file. It holds `dirty`, and what `clean` speaks of if that is right.
+  bool on_disk = false;
+  std::vector<BlockSum> clean;  // C5; each within what the file shows of its base, and not dirty
   uint64_t local_length = 0;
   std::string set_aside;
   bool usable = true;
@@ -48,6 +52,9 @@ struct LeftFile {
 
 struct LeftFiles {
   std::vector<LeftFile> files;
+  /// Unchanged files with a data file of clean bytes: inode, bytes.
+  std::vector<std::pair<uint64_t, uint64_t>> clean;
+  size_t clean_rows = 0;
   std::vector<std::pair<std::string, std::string>> orphans;  // key, upload id; each has its row
 };
 

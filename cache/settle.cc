@@ -97,7 +97,10 @@ Result<ObjectInfo> FileCore::Settle(Unsettled attempt, Result<ObjectInfo> sent,
 }
 
 void FileCore::Commit(const std::string& key, const std::string& etag) {
+  DropSumsForSize(extents_.publication_size());
   base_ = {key, etag, extents_.publication_size()};
+  sums_changed_ = sums_changed_ || has_row_;
+  NoteSums();
   const std::vector<ByteRange> cleaned = extents_.CommitPublication();
   for (const ByteRange& range : cleaned) context_.budget.Add(shared_from_this(), range);
   NoteDirtyBytes();
@@ -108,6 +111,7 @@ void FileCore::Commit(const std::string& key, const std::string& etag) {
 /// whole before, and is there.
 void FileCore::TakeLater(const BaseVersion& base) {
   extents_.CancelPublication();
+  DropClean({0, extents_.size()});
   extents_.Reset(base.size);
   base_ = base;
   broken_.Clear();

@@ -12,6 +12,7 @@ namespace {
 
 constexpr char kPropertiesEncoding = 1;
 constexpr char kRangesEncoding = 1;
+constexpr char kSumsEncoding = 1;
 
 constexpr uint64_t kMaxOffset = std::numeric_limits<int64_t>::max();
 
@@ -138,6 +139,51 @@ Result<std::vector<ByteRange>> DecodeRanges(std::string_view encoded) {
   }
   if (!taker.at_end()) return Error(Code::kCorrupt, "ranges that end too early");
   return ranges;
+}
+
+// The size of a block, then runs: how many blocks lie between, how many follow, their sums in four
+// bytes each, the low one first.
+std::string EncodeSums(const std::vector<BlockSum>& sums) {
+  std::string out(1, kSumsEncoding);
+  PutNumber(&out, kSumBlock);
+  uint64_t last = 0;
+  for (size_t i = 0; i < sums.size();) {
+    size_t end = i + 1;
+    while (end < sums.size() && sums[end].block == sums[end - 1].block + 1) ++end;
+    PutNumber(&out, sums[i].block - last);
+    PutNumber(&out, end - i);
+    last = sums[end - 1].block + 1;
+    for (; i < end; ++i) {
+      for (int shift = 0; shift < 32; shift += 8)
+        out.push_back(static_cast<char>(sums[i].crc >> shift));
+    }
+  }
+  return out;
+}
+
+Result<std::vector<BlockSum>> DecodeSums(std::string_view encoded) {
+  Taker taker(encoded);
+  if (taker.Byte() != kSumsEncoding || taker.Number() != kSumBlock)
+    return Error(Code::kCorrupt, "sums in an unknown encoding");
+  std::vector<BlockSum> sums;
+  uint64_t last = 0;
+  while (taker.good() && !taker.at_end()) {
+    const uint64_t gap = taker.Number();
+    const uint64_t count = taker.Number();
+    if (gap > kMaxOffset / kSumBlock - last || count == 0 || count > encoded.size())
+      return Error(Code::kCorrupt, "a block that no file can have");
+    for (uint64_t i = 0; i < count && taker.good(); ++i) {
+      BlockSum sum{last + gap + i, 0};
+      for (int shift = 0; shift < 32; shift += 8)
+        sum.crc |= static_cast<uint32_t>(static_cast<unsigned char>(taker.Byte())) << shift;
+      sums.push_back(sum);
+    }
+    last += gap + count;
+    if (last > kMaxOffset / kSumBlock)
+      return Error(Code::kCorrupt, "a block that no file can have");
+  }
+  if (!taker.at_end()) return Error(Code::kCorrupt, "sums that end too early");
+  return sums;
 }
 
 bool SortedAndApart(const std::vector<ByteRange>& ranges) {

@@ -14,6 +14,7 @@
 
 #include "base/byte_range.h"
 #include "base/result.h"
+#include "cache/state/state_db.h"
 #include "providers/object_store.h"
 
 namespace quayfs {
@@ -25,6 +26,10 @@ Result<ObjectProperties> DecodeProperties(std::string_view encoded);
 /// REQUIRES: SortedAndApart(ranges).
 std::string EncodeRanges(const std::vector<ByteRange>& ranges);
 Result<std::vector<ByteRange>> DecodeRanges(std::string_view encoded);
+
+/// REQUIRES: in order, each block once.
+std::string EncodeSums(const std::vector<BlockSum>& sums);
+Result<std::vector<BlockSum>> DecodeSums(std::string_view encoded);
 
 /// None empty, in order, none overlapping.
 bool SortedAndApart(const std::vector<ByteRange>& ranges);

@@ -127,7 +127,18 @@ CREATE TABLE note (
 ) STRICT;
 )sql";
 
-constexpr std::array<SchemaStep, 1> kSteps = {SchemaStep{kVersion1}};
+constexpr const char* kVersion2 = R"sql(
+CREATE TABLE clean (
+  ino INTEGER PRIMARY KEY,
+  base_key BLOB NOT NULL,
+  base_etag BLOB NOT NULL,
+  base_size INTEGER NOT NULL,
+  sums BLOB NOT NULL,
+  crc INTEGER NOT NULL
+) STRICT;
+)sql";
+
+constexpr std::array<SchemaStep, 2> kSteps = {SchemaStep{kVersion1}, SchemaStep{kVersion2}};
 
 }  // namespace
 

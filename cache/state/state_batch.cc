@@ -61,6 +61,16 @@ StateBatch& StateBatch::SealOverwritten(uint64_t ino) {
   return *this;
 }
 
+StateBatch& StateBatch::PutClean(CleanRow row) {
+  changes_.emplace_back(std::move(row));
+  return *this;
+}
+
+StateBatch& StateBatch::DropClean(uint64_t ino) {
+  changes_.emplace_back(ByNumber{Act::kDropClean, ino});
+  return *this;
+}
+
 StateBatch& StateBatch::PutUpload(UploadRow row) {
   changes_.emplace_back(std::move(row));
   return *this;

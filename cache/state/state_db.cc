@@ -71,6 +71,17 @@ class StateDbImpl final : public StateDb {
   Status ReadSeals(const std::function<void(SealRow row)>& take) override {
     return Read([&take](StateReader& reader) { return reader.ReadSeals(take); });
   }
+  Status ReadCleans(const std::function<void(CleanRow row)>& take) override {
+    return Read([&take](StateReader& reader) { return reader.ReadCleans(take); });
+  }
+  Result<std::optional<CleanRow>> FindClean(uint64_t ino) override {
+    std::optional<CleanRow> found;
+    QUAY_TRY(Read([&](StateReader& reader) -> Status {
+      QUAY_ASSIGN(found, reader.FindClean(ino));
+      return {};
+    }));
+    return found;
+  }
   Status ReadUploads(
       const std::function<void(UploadRow row, std::vector<PartRow> parts)>& take) override {
     return Read([&take](StateReader& reader) { return reader.ReadUploads(take); });
@@ -253,6 +264,7 @@ Status StateDbImpl::CheckRows() {
   QUAY_TRY(reader.ReadUploads([](const UploadRow&, const std::vector<PartRow>&) {}));
   QUAY_TRY(reader.ReadOrphans([](const std::string&, const std::string&) {}));
   QUAY_TRY(reader.ReadRemovals([](const RemovalRow&) {}));
+  QUAY_TRY(reader.ReadCleans([](const CleanRow&) {}));
   return reader.ReadNotes([](const NoteRow&) {});
 }
 

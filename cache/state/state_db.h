@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -81,6 +82,24 @@ struct SealRow {
   bool overwritten = false;  // bytes of it have been changed in place since: it cannot be had back
 };
 
+/// A block of a data file, and the CRC32C of what it held when it was a copy of the base's bytes.
+struct BlockSum {
+  uint64_t block = 0;  // its number: it begins at block * kSumBlock
+  uint32_t crc = 0;
+  friend bool operator==(const BlockSum&, const BlockSum&) = default;
+};
+
+/// All blocks but the last one of an object are of this size.
+inline constexpr uint64_t kSumBlock = 128ull << 10;
+
+/// Clean bytes that are worth keeping (C5). It may be out of date: what does not fit its sum is not
+/// what it speaks of.
+struct CleanRow {
+  uint64_t ino = 0;
+  StoredVersion base;          // without the time
+  std::vector<BlockSum> sums;  // by number, each once
+};
+
 /// A multipart upload of ours (C7).
 struct UploadRow {
   uint64_t ino = 0;
@@ -136,6 +155,9 @@ class StateBatch {
   StateBatch& DropSeal(uint64_t ino);
   StateBatch& SealOverwritten(uint64_t ino);
 
+  StateBatch& PutClean(CleanRow row);
+  StateBatch& DropClean(uint64_t ino);
+
   StateBatch& PutUpload(UploadRow row);
   /// And its parts.
   StateBatch& DropUpload(uint64_t ino);
@@ -165,6 +187,7 @@ class StateBatch {
     kDropContentIfClean,
     kDropSeal,
     kSealOverwritten,
+    kDropClean,
     kDropUpload,
     kDropPart,  // number
     kDropNote,  // number
@@ -199,7 +222,7 @@ class StateBatch {
     int64_t value = 0;
   };
   using Change =
-      std::variant<ByNumber, AddRange, CutRange, SetRanges, InodeRow, ContentRow, SealRow,
+      std::variant<ByNumber, AddRange, CutRange, SetRanges, InodeRow, ContentRow, SealRow, CleanRow,
                    UploadRow, PartRow, Orphan, RemovalRow, RemovalDone, NoteRow, NamedNumber>;
   std::vector<Change> changes_;
 };
@@ -232,6 +255,9 @@ class StateDb {
   virtual Status ReadContents(
       const std::function<void(ContentRow row, std::vector<ByteRange> dirty)>& take) = 0;
   virtual Status ReadSeals(const std::function<void(SealRow row)>& take) = 0;
+  virtual Status ReadCleans(const std::function<void(CleanRow row)>& take) = 0;
+  /// One of them, at any time. Nothing if there is none.
+  virtual Result<std::optional<CleanRow>> FindClean(uint64_t ino) = 0;
   virtual Status ReadUploads(
       const std::function<void(UploadRow row, std::vector<PartRow> parts)>& take) = 0;
   virtual Status ReadOrphans(

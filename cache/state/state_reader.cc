@@ -180,6 +180,19 @@ Result<SealRow> SealOf(const SqlStatement& row) {
   return seal;
 }
 
+Result<CleanRow> CleanOf(const SqlStatement& row) {
+  QUAY_TRY(CheckRow(row, "clean", 1, {1, 4}));
+  CleanRow clean;
+  clean.ino = Uint(row, 1);
+  clean.base.key = Text(row, 2);
+  clean.base.etag = Text(row, 3);
+  clean.base.size = Uint(row, 4);
+  Result<std::vector<BlockSum>> sums = DecodeSums(row.Bytes(5));
+  if (!sums) return Damaged("clean", row.Int(1), "holds " + sums.error().message());
+  clean.sums = std::move(sums).value();
+  return clean;
+}
+
 Result<PartRow> PartOf(const SqlStatement& row) {
   QUAY_TRY(CheckRow(row, "part", 1, {1, 3, 4, 7}));
   if (row.Int(2) < 1 || row.Int(2) > std::numeric_limits<int>::max())
@@ -294,6 +307,31 @@ Status StateReader::ReadSeals(const std::function<void(SealRow row)>& take) {
     QUAY_ASSIGN(SealRow seal, SealOf(rows));
     take(std::move(seal));
   }
+}
+
+Status StateReader::ReadCleans(const std::function<void(CleanRow row)>& take) {
+  QUAY_ASSIGN(
+      SqlStatement rows,
+      connection_.Prepare("SELECT crc=row_checksum(ino,base_key,base_etag,base_size,sums),* "
+                          "FROM clean ORDER BY ino"));
+  while (true) {
+    QUAY_ASSIGN(const bool row, rows.Next());
+    if (!row) return {};
+    QUAY_ASSIGN(CleanRow clean, CleanOf(rows));
+    take(std::move(clean));
+  }
+}
+
+Result<std::optional<CleanRow>> StateReader::FindClean(uint64_t ino) {
+  QUAY_ASSIGN(
+      SqlStatement rows,
+      connection_.Prepare("SELECT crc=row_checksum(ino,base_key,base_etag,base_size,sums),* "
+                          "FROM clean WHERE ino=?1"));
+  QUAY_TRY(rows.Start(ino));
+  QUAY_ASSIGN(const bool row, rows.Next());
+  if (!row) return std::optional<CleanRow>();
+  QUAY_ASSIGN(CleanRow clean, CleanOf(rows));
+  return std::optional<CleanRow>(std::move(clean));
 }
 
 Status StateReader::ReadUploads(

@@ -24,6 +24,8 @@ class StateReader {
   Status ReadContents(
       const std::function<void(ContentRow row, std::vector<ByteRange> dirty)>& take);
   Status ReadSeals(const std::function<void(SealRow row)>& take);
+  Status ReadCleans(const std::function<void(CleanRow row)>& take);
+  Result<std::optional<CleanRow>> FindClean(uint64_t ino);
   Status ReadUploads(const std::function<void(UploadRow row, std::vector<PartRow> parts)>& take);
   Status ReadOrphans(const std::function<void(std::string key, std::string upload_id)>& take);
   Status ReadRemovals(const std::function<void(RemovalRow row)>& take);

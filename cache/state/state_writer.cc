@@ -79,6 +79,10 @@ const char* StateWriter::TextOf(Sql sql) {
     case kSealOverwritten:
       return "UPDATE seal SET overwritten=1, crc=row_checksum(ino,size,base_limit,generation,"
              "base_key,base_etag,base_size,base_modified,1,dirty) WHERE ino=?1 AND overwritten=0";
+    case kPutClean:
+      return "REPLACE INTO clean VALUES(?1,?2,?3,?4,?5,row_checksum(?1,?2,?3,?4,?5))";
+    case kDropClean:
+      return "DELETE FROM clean WHERE ino=?1";
     case kPutUpload:
       return "REPLACE INTO upload VALUES(?1,?2,?3,?4,row_checksum(?1,?2,?3,?4))";
     case kDropUpload:
@@ -156,6 +160,8 @@ Status StateWriter::Do(const StateBatch::ByNumber& change) {
       return (*this)[kDropSeal].Run(change.ino);
     case StateBatch::Act::kSealOverwritten:
       return (*this)[kSealOverwritten].Run(change.ino);
+    case StateBatch::Act::kDropClean:
+      return (*this)[kDropClean].Run(change.ino);
     case StateBatch::Act::kDropUpload:
       QUAY_TRY((*this)[kDropUpload].Run(change.ino));
       return (*this)[kDropParts].Run(change.ino);
@@ -265,6 +271,17 @@ Status StateWriter::Do(const SealRow& row) {
   return (*this)[kPutSeal].Run(row.ino, row.size, row.base_limit, row.generation, row.base.key,
                                row.base.etag, row.base.size, row.base.modified_seconds,
                                row.overwritten, EncodeRanges(row.dirty));
+}
+
+Status StateWriter::Do(const CleanRow& row) {
+  QUAY_TRY(CheckNumbers("clean bytes", row.ino, {row.base.size}));
+  for (size_t i = 1; i < row.sums.size(); ++i) {
+    if (row.sums[i - 1].block < row.sums[i].block) continue;
+    return Error(Code::kInvalidArgument,
+                 fmt::format("clean bytes of inode {} with blocks out of order", row.ino));
+  }
+  return (*this)[kPutClean].Run(row.ino, row.base.key, row.base.etag, row.base.size,
+                                EncodeSums(row.sums));
 }
 
 Status StateWriter::Do(const UploadRow& row) {

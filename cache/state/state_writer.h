@@ -39,6 +39,8 @@ class StateWriter {
     kPutSeal,
     kDropSeal,
     kSealOverwritten,
+    kPutClean,
+    kDropClean,
     kPutUpload,
     kDropUpload,
     kDropOtherParts,
@@ -66,6 +68,7 @@ class StateWriter {
   Status Do(const InodeRow& row);
   Status Do(const ContentRow& row);
   Status Do(const SealRow& row);
+  Status Do(const CleanRow& row);
   Status Do(const UploadRow& row);
   Status Do(const PartRow& row);
   Status Do(const StateBatch::Orphan& change);

@@ -75,6 +75,7 @@ class Machine {
     config_.fetch_part = 16 << 10;
     config_.size_limit = 48 << 10;
     config_.upload_concurrency = 2;
+    config_.sum_delay = std::chrono::milliseconds(1);
     store_.before = [this](const FakeRequest& request) -> Status {
       if (request.kind == Kind::kCreate) created_at_ = power_.operations();
       return Step();

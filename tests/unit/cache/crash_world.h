@@ -320,6 +320,10 @@ class PoweredDb final : public StateDb {
   Status ReadSeals(const std::function<void(SealRow row)>& take) override {
     return db_->ReadSeals(take);
   }
+  Status ReadCleans(const std::function<void(CleanRow row)>& take) override {
+    return db_->ReadCleans(take);
+  }
+  Result<std::optional<CleanRow>> FindClean(uint64_t ino) override { return db_->FindClean(ino); }
   Status ReadUploads(
       const std::function<void(UploadRow row, std::vector<PartRow> parts)>& take) override {
     return db_->ReadUploads(take);

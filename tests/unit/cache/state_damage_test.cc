@@ -39,10 +39,19 @@ StateBatch SomeRows(uint64_t first, uint64_t count) {
     batch.PutInode(row).PutContent({ino, 9, 0, 3, true, {"key", "\"etag\"", 9, 0}, 1});
     batch.AddDirty(ino, {0, 9}).PutSeal({ino, 9, 0, 2, {}, {{0, 9}}, false});
     batch.PutUpload({ino, "key", "upload", {}}).PutPart({ino, 1, {0, 9}, false, "e", 9});
+    batch.PutClean({ino, {"key", "\"etag\"", 9, 0}, {{0, 7}}});
     batch.PutOrphan("key", std::to_string(ino)).PutRemoval({std::to_string(ino), "e", 1});
     batch.AddNote({0, "kind", ino, "path", "text", 1});
   }
   return batch;
+}
+
+/// The number of a note is the one column that no checksum covers.
+StateContents NotesByInode(StateContents all) {
+  std::map<int64_t, NoteRow> notes;
+  for (const auto& [id, note] : all.notes) notes[static_cast<int64_t>(note.ino)] = note;
+  all.notes = std::move(notes);
+  return all;
 }
 
 class StateDamageTest : public StateTest {
@@ -228,7 +237,7 @@ TEST_F(StateDamageTest, AFlippedBitNeverBecomesAnotherRow) {
     if (db) db->reset();
     EXPECT_TRUE(Snapshot() == before);
     if (read.ok()) {
-      EXPECT_TRUE(all == expected);
+      EXPECT_TRUE(NotesByInode(all) == NotesByInode(expected));
       continue;
     }
     ++refused;
@@ -282,7 +291,7 @@ TEST_F(StateDamageTest, AVersionFromTheFutureIsRefused) {
     }
     options_.steps = SchemaSteps();
     ExpectRefused(Code::kNotPermitted,
-                  {"newer quayfs", "version 2", "knows 1", "use that quayfs, or another"});
+                  {"newer quayfs", "version 3", "knows 2", "use that quayfs, or another"});
   }
 }
 

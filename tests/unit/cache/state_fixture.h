@@ -64,11 +64,16 @@ inline bool operator==(const NoteRow& a, const NoteRow& b) {
   return a.kind == b.kind && a.ino == b.ino && a.path == b.path && a.text == b.text && a.at == b.at;
 }
 
+inline bool operator==(const CleanRow& a, const CleanRow& b) {
+  return a.ino == b.ino && a.base == b.base && a.sums == b.sums;
+}
+
 /// All that a database holds.
 struct StateContents {
   std::map<uint64_t, InodeRow> inodes;
   std::map<uint64_t, std::pair<ContentRow, std::vector<ByteRange>>> contents;
   std::map<uint64_t, SealRow> seals;
+  std::map<uint64_t, CleanRow> cleans;
   std::map<uint64_t, std::pair<UploadRow, std::vector<PartRow>>> uploads;
   std::map<std::pair<std::string, std::string>, bool> orphans;
   std::map<std::string, RemovalRow> removals;
@@ -83,6 +88,7 @@ inline Status ReadAll(StateDb& db, StateContents* all) {
     all->contents.emplace(row.ino, std::pair(row, std::move(dirty)));
   }));
   QUAY_TRY(db.ReadSeals([&](SealRow row) { all->seals.emplace(row.ino, row); }));
+  QUAY_TRY(db.ReadCleans([&](CleanRow row) { all->cleans.emplace(row.ino, row); }));
   QUAY_TRY(db.ReadUploads([&](UploadRow row, std::vector<PartRow> parts) {
     all->uploads.emplace(row.ino, std::pair(row, std::move(parts)));
   }));
