@@ -44,8 +44,7 @@ struct Line {
   UnmountRequest unmount;
   std::string sync_path;
   bool sync_quiet = false;
-  std::string status_mount_point;
-  bool status_json = false;
+  StatusRequest status;
   CheckRequest check;
   bool orphans = false;
   OrphansRequest orphans_request;
@@ -96,12 +95,11 @@ void AddSync(CLI::App& app, Line& line, Chosen* chosen) {
 
 void AddStatus(CLI::App& app, Line& line, Chosen* chosen) {
   CLI::App* const command = app.add_subcommand("status", "What a mount, or every mount, is doing");
-  command->add_option("MOUNT_POINT", line.status_mount_point,
+  command->add_option("MOUNT_POINT", line.status.mount_point,
                       "A mount point or anything in it; all mounts without it");
-  command->add_flag("--json", line.status_json, "For programs");
-  command->callback([&line, chosen] {
-    *chosen = [&line] { return RunStatus(line.status_mount_point, line.status_json); };
-  });
+  command->add_flag("--json", line.status.json, "For programs");
+  command->add_flag("--watch", line.status.watch, "Again every two seconds");
+  command->callback([&line, chosen] { *chosen = [&line] { return RunStatus(line.status); }; });
 }
 
 void AddCheck(CLI::App& app, Line& line, Chosen* chosen) {

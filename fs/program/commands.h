@@ -29,8 +29,12 @@ int RunUnmount(const UnmountRequest& request);
 /// Returns when everything below `path` is in the bucket.
 int RunSync(const std::string& path, bool quiet);
 
-/// All mounts if `mount_point` is empty.
-int RunStatus(const std::string& mount_point, bool json);
+struct StatusRequest {
+  std::string mount_point;  // "": all mounts
+  bool json = false;
+  bool watch = false;  // again and again, until it is ended or the mount is gone
+};
+int RunStatus(const StatusRequest& request);
 
 struct RecoverRequest {
   std::string directory;  // a cache directory

@@ -5,12 +5,15 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "fs/program/commands.h"
 #include "fs/program/control_client.h"
 #include "fs/program/exit_status.h"
@@ -25,6 +28,8 @@ namespace quayfs::program {
 namespace {
 
 using nlohmann::json;
+
+constexpr auto kWatchPause = std::chrono::seconds(2);
 
 struct MountStatus {
   std::string mount_point;
@@ -115,9 +120,7 @@ void PrintJson(const std::vector<MountStatus>& mounts) {
   fmt::print("{}\n", json({{"mounts", all}}).dump(2, ' ', false, json::error_handler_t::replace));
 }
 
-}  // namespace
-
-int RunStatus(const std::string& mount_point, bool as_json) {
+int RunStatusOnce(const std::string& mount_point, bool as_json) {
   const auto entries = Select(mount_point);
   std::vector<MountStatus> mounts;
   if (!entries) {
@@ -149,6 +152,23 @@ int RunStatus(const std::string& mount_point, bool as_json) {
     }
   }
   return failed ? kExitFailed : kExitOk;
+}
+
+}  // namespace
+
+int RunStatus(const StatusRequest& request) {
+  if (!request.watch) return RunStatusOnce(request.mount_point, request.json);
+  const bool terminal = ::isatty(STDOUT_FILENO) == 1;
+  for (;;) {
+    // From the top, over what was there.
+    if (terminal) fmt::print("\x1b[H\x1b[2J");
+    const int status = RunStatusOnce(request.mount_point, request.json);
+    std::fflush(stdout);
+    // Nobody reads any more, or the mount is gone.
+    if (std::ferror(stdout) != 0 || (status != kExitOk && !request.mount_point.empty()))
+      return status;
+    SystemClock().Sleep(kWatchPause, {});
+  }
 }
 
 }  // namespace quayfs::program

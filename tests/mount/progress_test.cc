@@ -174,6 +174,17 @@ TEST_F(ProgressTest, StatusSaysWhatIsRetriedAndWhy) {
   ASSERT_NO_FATAL_FAILURE(env().Unmount());
 }
 
+TEST_F(ProgressTest, StatusIsShownAgainUntilTheMountIsGone) {
+  ASSERT_NO_FATAL_FAILURE(env().Mount());
+  Terminal terminal;
+  const pid_t pid = StartQuayfs({"status", "--watch", env().mount_point()}, terminal.path());
+  ASSERT_GT(pid, 0);
+  // What it said first; standard output goes to the terminal too.
+  EXPECT_TRUE(terminal.Eventually("everything is in the bucket"));
+  ASSERT_NO_FATAL_FAILURE(env().Unmount());
+  EXPECT_EQ(WaitFor(pid), 1);
+}
+
 TEST_F(ProgressTest, StatusShowsWhatWasSetAsideUntilItIsRemoved) {
   ASSERT_NO_FATAL_FAILURE(env().Mount());
   HoldStore();
