@@ -18,7 +18,7 @@ class BackpressureTest : public CoreTest {
     // Nothing that is open would be published within this test.
     config_.open_write_delay = std::chrono::hours(1000);
     config_.stream_from = 1ull << 40;
-    store_->mutable_capabilities().part_size_min = 1;
+    store_->ChangeCapabilities([&](Capabilities& can) { can.part_size_min = 1; });
     CoreTest::SetUp();
   }
   /// Lets time pass until `writer` is done.

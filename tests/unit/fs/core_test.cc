@@ -505,8 +505,9 @@ TEST_F(CoreTest, ConflictsFailOrOverwriteIfTheUserSaysSo) {
 }
 
 TEST_F(CoreTest, WithoutConditionsAConflictIsSeenByLookingFirst) {
-  Capabilities& can = store_->mutable_capabilities();
-  can.put_if_absent = can.put_if_match = can.complete_if_absent = can.complete_if_match = false;
+  store_->ChangeCapabilities([](Capabilities& can) {
+    can.put_if_absent = can.put_if_match = can.complete_if_absent = can.complete_if_match = false;
+  });
   EXPECT_OK(WriteFile("a", "base"));
   const auto file = Open("a", O_WRONLY);
   EXPECT_OK(WriteAt(*file, 0, "ours"));

@@ -23,7 +23,10 @@ class CountingStore final : public ObjectStore {
   std::function<Status(const std::string& operation, const std::string& key)> before;
   /// The same after it has happened.
   std::function<Status(const std::string& operation, const std::string& key)> after;
-  Capabilities& mutable_capabilities() { return capabilities_; }
+  void ChangeCapabilities(const std::function<void(Capabilities&)>& change) {
+    MutexLock lock(mutex_);
+    change(capabilities_);
+  }
 
   std::map<std::string, int> Counts() const {
     MutexLock lock(mutex_);
@@ -45,7 +48,10 @@ class CountingStore final : public ObjectStore {
   }
 
   const std::string& name() const override { return inner_.name(); }
-  Capabilities capabilities() const override { return capabilities_; }
+  Capabilities capabilities() const override {
+    MutexLock lock(mutex_);
+    return capabilities_;
+  }
   Status CheckBucket(const CallOptions& call) override { return inner_.CheckBucket(call); }
   Result<ObjectHead> Head(const std::string& key, const CallOptions& call) override {
     QUAY_TRY(Note("Head", key));
@@ -141,8 +147,8 @@ class CountingStore final : public ObjectStore {
   }
 
   ObjectStore& inner_;
-  Capabilities capabilities_;
   mutable Mutex mutex_{LockRank::kLeaf};
+  Capabilities capabilities_ QUAY_GUARDED_BY(mutex_);
   std::map<std::string, int> counts_ QUAY_GUARDED_BY(mutex_);
 };
 

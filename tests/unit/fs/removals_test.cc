@@ -32,7 +32,7 @@ TEST_F(RemovalsTest, WhatAnotherClientHasReplacedIsNotDeleted) {
   for (const bool conditional : {true, false}) {
     SCOPED_TRACE(conditional);
     Mount();
-    store_->mutable_capabilities().delete_if_match = conditional;
+    store_->ChangeCapabilities([&](Capabilities& can) { can.delete_if_match = conditional; });
     ASSERT_TRUE(WriteFile("f", "ours").ok());
     PutObject("f", "theirs");
     ASSERT_TRUE(Remove("f").ok());
@@ -45,7 +45,7 @@ TEST_F(RemovalsTest, WhatAnotherClientHasReplacedIsNotDeleted) {
 }
 
 TEST_F(RemovalsTest, ManyAreCheckedWithAListing) {
-  store_->mutable_capabilities().delete_if_match = false;
+  store_->ChangeCapabilities([&](Capabilities& can) { can.delete_if_match = false; });
   ASSERT_TRUE(MakeDir("d").ok());
   for (int i = 0; i < 100; ++i) ASSERT_TRUE(WriteFile(fmt::format("d/{:03}", i), "ours").ok());
   ASSERT_TRUE(WriteFile("other", "x").ok());
@@ -65,7 +65,7 @@ TEST_F(RemovalsTest, ManyAreCheckedWithAListing) {
 TEST_F(RemovalsTest, NothingIsCheckedWhereNobodyElseWrites) {
   config_.consistency = Duration::max();
   Mount();
-  store_->mutable_capabilities().delete_if_match = false;
+  store_->ChangeCapabilities([&](Capabilities& can) { can.delete_if_match = false; });
   ASSERT_TRUE(WriteFile("f", "ours").ok());
   store_->Reset();
   ASSERT_TRUE(Remove("f").ok());

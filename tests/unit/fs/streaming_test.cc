@@ -17,7 +17,7 @@ class StreamingCoreTest : public CoreTest {
     put_size_max_ = kPart;
     part_size_ = kPart;
     config_.stream_from = 3 * kPart;
-    store_->mutable_capabilities().part_size_min = 1;
+    store_->ChangeCapabilities([&](Capabilities& can) { can.part_size_min = 1; });
     CoreTest::SetUp();
     for (size_t i = 0; i < text_.size(); ++i) text_[i] = static_cast<char>('a' + i / 1000 % 26);
   }
