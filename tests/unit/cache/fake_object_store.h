@@ -18,6 +18,7 @@
 #include "base/hash.h"
 #include "base/mutex.h"
 #include "providers/object_store.h"
+#include "tests/unit/hook.h"
 
 namespace quayfs {
 
@@ -57,9 +58,9 @@ class FakeObjectStore final : public ObjectStore {
 
   /// Called at the start of each request, without locks: may block, and may fail the request by
   /// returning an error.
-  std::function<Status(const FakeRequest&)> before;
+  Hook<const FakeRequest&> before;
   /// The same after the request has had its effect: an error here is an unclear failure.
-  std::function<Status(const FakeRequest&)> after;
+  Hook<const FakeRequest&> after;
   /// Called between two pieces of a GET's or part's body.
   std::function<void(const FakeRequest&)> mid_body;
   size_t piece = 64ull << 10;  // bytes per DataSink::Write and DataSource::Read
@@ -318,7 +319,7 @@ class FakeObjectStore final : public ObjectStore {
       while (now > most && !store_.most_at_once_.compare_exchange_weak(most, now)) {
       }
       status_ = Alive(call);
-      if (status_ && store_.before) status_ = store_.before(request_);
+      if (status_) status_ = store_.before(request_);
     }
     ~Call() { --store_.running_; }
     Call(const Call&) = delete;
@@ -326,7 +327,7 @@ class FakeObjectStore final : public ObjectStore {
 
     const Status& status() const { return status_; }
     const FakeRequest& request() const { return request_; }
-    Status Finish() const { return store_.after ? store_.after(request_) : Status(); }
+    Status Finish() const { return store_.after(request_); }
 
    private:
     FakeObjectStore& store_;

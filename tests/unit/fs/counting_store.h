@@ -12,6 +12,7 @@
 
 #include "base/mutex.h"
 #include "providers/object_store.h"
+#include "tests/unit/hook.h"
 
 namespace quayfs {
 
@@ -20,9 +21,9 @@ class CountingStore final : public ObjectStore {
   explicit CountingStore(ObjectStore& inner) : inner_(inner), capabilities_(inner.capabilities()) {}
 
   /// Called with the operation's name and key before it is passed on; an error is returned instead.
-  std::function<Status(const std::string& operation, const std::string& key)> before;
+  Hook<const std::string&, const std::string&> before;
   /// The same after it has happened.
-  std::function<Status(const std::string& operation, const std::string& key)> after;
+  Hook<const std::string&, const std::string&> after;
   void ChangeCapabilities(const std::function<void(Capabilities&)>& change) {
     MutexLock lock(mutex_);
     change(capabilities_);
@@ -67,7 +68,7 @@ class CountingStore final : public ObjectStore {
                          const CallOptions& call) override {
     QUAY_TRY(Note("Put", key));
     auto put = inner_.Put(key, data, properties, condition, call);
-    if (after) QUAY_TRY(after("Put", key));
+    QUAY_TRY(after("Put", key));
     return put;
   }
   Result<std::string> CreateUpload(const std::string& key, const ObjectProperties& properties,
@@ -143,7 +144,7 @@ class CountingStore final : public ObjectStore {
       MutexLock lock(mutex_);
       ++counts_[operation];
     }
-    return before ? before(operation, key) : Status();
+    return before(operation, key);
   }
 
   ObjectStore& inner_;
