@@ -54,6 +54,7 @@ class FileHandle final : public FileData {
     core_->AllowStreaming(key, properties);
   }
   std::optional<UploadUnderWay> upload() const override { return core_->upload(); }
+  Status Settle(const CallOptions& call) override { return core_->SettleNow(call); }
   void AbandonUpload() override { core_->AbandonUpload(); }
   Result<ObjectInfo> Publish(const PublishRequest& request, const CallOptions& call) override {
     return core_->Publish(request, call);

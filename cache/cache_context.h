@@ -39,7 +39,7 @@ struct CacheContext {
         dirty(c.dirty_limit, c.disk_patience),
         room(d, c.directory),
         memory(c.snapshot_memory),
-        orphans(s, b),
+        orphans(s, b, k),
         sums(b, c.sum_delay),
         transfers(c.transfers) {}
 

@@ -66,6 +66,7 @@ class FileCore final : public Evictable,
   void AllowStreaming(const std::string& key, const ObjectProperties& properties);
   std::optional<UploadUnderWay> upload() const;
   void AbandonUpload();
+  Status SettleNow(const CallOptions& call);
   Result<ObjectInfo> Publish(const PublishRequest& request, const CallOptions& call);
   void Rebase(const BaseVersion& base);
   void Replace(const BaseVersion& base);
@@ -196,6 +197,9 @@ class FileCore final : public Evictable,
   void TellAttemptFailed() QUAY_REQUIRES(mutex_);
   /// The upload is nobody's any more: it is to be aborted.
   void TellOrphan(const std::string& key, const std::string& upload_id) QUAY_REQUIRES(mutex_);
+  Result<std::string> CreateUpload(const UploadSession& session, const CallOptions& call,
+                                   std::string* unknown) QUAY_EXCLUDES(mutex_);
+  void ForgetUnknown(const std::string& key, const std::string& unknown);
 
   // ---- to the disk for good (seal.cc)
   struct Sealing;

@@ -132,6 +132,10 @@ class FileData {
   /// written again first.
   virtual Result<ObjectInfo> Publish(const PublishRequest& request, const CallOptions& call) = 0;
 
+  /// Finds out what has become of an unclear publication, if there is one: state().base tells. Not
+  /// while another thread publishes. kUnavailable and the like: it is still unclear.
+  virtual Status Settle(const CallOptions& call) = 0;
+
   /// The same bytes now lie at `base` (after a server-side copy, move or metadata change): cached
   /// bytes stay valid.
   virtual void Rebase(const BaseVersion& base) = 0;

@@ -112,7 +112,8 @@ Result<FileCore::SessionRef> FileCore::OpenSession(const PublishRequest& request
   }
   for (std::stop_source& stop : stops) stop.request_stop();
 
-  auto upload_id = context_.store.CreateUpload(request.key, request.properties, call);
+  std::string unknown;
+  auto upload_id = CreateUpload(*session, call, &unknown);
   MutexLock lock(mutex_);
   if (!upload_id) {
     session->phase = UploadSession::Phase::kAbandoned;
@@ -127,7 +128,29 @@ Result<FileCore::SessionRef> FileCore::OpenSession(const PublishRequest& request
     AbandonSession(session, &stops);
     return told.error();
   }
+  ForgetUnknown(request.key, unknown);
   return session;
+}
+
+// C7: if we do not live to learn its id, the next mount looks for it by `unknown`. To be forgotten
+// when the id is in the database.
+Result<std::string> FileCore::CreateUpload(const UploadSession& session, const CallOptions& call,
+                                           std::string* unknown) {
+  *unknown = UnknownUpload(context_.clock.Now());
+  QUAY_TRY(
+      context_.state.Apply(StateBatch().PutOrphan(session.key, *unknown), Persist::kSurvivesKill));
+  auto upload_id = context_.store.CreateUpload(session.key, session.properties, call);
+  if (!upload_id && IsUnclear(upload_id.code())) {
+    context_.orphans.Add(session.key, *unknown);
+  } else if (!upload_id) {
+    ForgetUnknown(session.key, *unknown);
+  }
+  return upload_id;
+}
+
+// If that fails, the next mount looks for an upload that is not there.
+void FileCore::ForgetUnknown(const std::string& key, const std::string& unknown) {
+  Ignore(context_.state.Apply(StateBatch().DropOrphan(key, unknown), Persist::kSurvivesKill));
 }
 
 Status FileCore::VerifySession(const SessionRef& session, const CallOptions& call) {

@@ -3,8 +3,13 @@
 #include "cache/orphan_uploads.h"
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
+#include <optional>
+#include <set>
 #include <utility>
+
+#include "cache/attempt_record.h"
 
 namespace quayfs {
 namespace {
@@ -13,7 +18,24 @@ constexpr std::chrono::seconds kAbortTime(10);
 constexpr std::chrono::milliseconds kFirstPause(500);
 constexpr std::chrono::milliseconds kLongestPause(300000);
 
+constexpr std::string_view kUnknown = "\x01quayfs-unknown ";
+// Stores tell the time in seconds, and not quite ours.
+constexpr std::chrono::seconds kClockSlack(5);
+
+/// When it was created, if `upload_id` stands for one whose id is not known.
+std::optional<WallTime> UnknownSince(std::string_view upload_id) {
+  if (!upload_id.starts_with(kUnknown)) return std::nullopt;
+  int64_t nanoseconds = 0;
+  std::from_chars(upload_id.data() + kUnknown.size(), upload_id.data() + upload_id.size(),
+                  nanoseconds);
+  return WallTime(Duration(nanoseconds));
+}
+
 }  // namespace
+
+std::string UnknownUpload(WallTime now) {
+  return std::string(kUnknown) + std::to_string(now.time_since_epoch().count());
+}
 
 OrphanUploads::~OrphanUploads() { Stop(); }
 
@@ -34,7 +56,7 @@ void OrphanUploads::Add(std::string key, std::string upload_id) {
   {
     MutexLock lock(mutex_);
     if (stopped_) return;
-    waiting_.push_back({std::move(key), std::move(upload_id)});
+    waiting_.push_back({std::move(key), std::move(upload_id), clock_.Now()});
     changed_.NotifyAll();
     if (running_) return;
     running_ = true;
@@ -75,12 +97,32 @@ void OrphanUploads::Run() {
 
 bool OrphanUploads::Abort(const Orphan& orphan) {
   const CallOptions call{stop_.get_token(), std::chrono::steady_clock::now() + kAbortTime};
-  Status aborted = store_.AbortUpload(orphan.key, orphan.upload_id, call);
+  const auto since = UnknownSince(orphan.upload_id);
+  const Status aborted = since ? AbortUnknown(orphan, *since, call)
+                               : store_.AbortUpload(orphan.key, orphan.upload_id, call);
   if (!aborted && !aborted.Is(Code::kNotFound)) return false;
   // A row that stays is tried once more by the next mount, which harms nobody.
   Ignore(
       state_.Apply(StateBatch().DropOrphan(orphan.key, orphan.upload_id), Persist::kSurvivesKill));
   return true;
+}
+
+Status OrphanUploads::AbortUnknown(const Orphan& orphan, WallTime since, const CallOptions& call) {
+  const auto listed = store_.ListUploads(orphan.key, call);
+  // Without the right to list there is nothing to be found, today or tomorrow.
+  if (listed.Is(Code::kPermissionDenied) || listed.Is(Code::kNotSupported)) return {};
+  if (!listed) return listed.error();
+  std::set<std::string> used;
+  QUAY_TRY(state_.ReadUploads(
+      [&](const UploadRow& row, const std::vector<PartRow>&) { used.insert(UploadIdOf(row)); }));
+  for (const UploadInfo& upload : *listed) {
+    const bool ours = upload.key == orphan.key && upload.initiated >= since - kClockSlack &&
+                      upload.initiated <= orphan.until + kClockSlack;
+    if (!ours || used.contains(upload.upload_id)) continue;
+    const Status aborted = store_.AbortUpload(upload.key, upload.upload_id, call);
+    if (!aborted && !aborted.Is(Code::kNotFound)) return aborted;
+  }
+  return {};
 }
 
 }  // namespace quayfs

@@ -3,6 +3,11 @@
 // Multipart uploads of ours that nobody will complete (C7): they cost money until they are aborted.
 // Each has its row in the database before it comes here, and loses it when the store says that the
 // upload is gone; what the store does not take now is tried again, in this mount or the next.
+//
+// An upload whose id nobody has learned, because the process or the answer was lost while it was
+// being created, is known by its key and the time: its row says UnknownUpload(time) in place of an
+// id. It is looked for in the store's list of the key's uploads. The database knows those that are
+// used; what else was initiated from that time until it is looked for is taken to be ours.
 
 #pragma once
 
@@ -11,16 +16,22 @@
 #include <string>
 #include <thread>
 
+#include "base/clock.h"
 #include "base/mutex.h"
 #include "cache/state/state_db.h"
 #include "providers/object_store.h"
 
 namespace quayfs {
 
+/// Stands for the id of an upload that is being created from `now` on. No store gives out such an
+/// id: it begins with the byte 1.
+std::string UnknownUpload(WallTime now);
+
 /// Thread-safe. One thread, which is there only while there is something to do.
 class OrphanUploads {
  public:
-  OrphanUploads(ObjectStore& store, StateDb& state) : store_(store), state_(state) {}
+  OrphanUploads(ObjectStore& store, StateDb& state, Clock& clock)
+      : store_(store), state_(state), clock_(clock) {}
   /// Calls off what is under way.
   ~OrphanUploads();
   OrphanUploads(const OrphanUploads&) = delete;
@@ -36,13 +47,16 @@ class OrphanUploads {
   struct Orphan {
     std::string key;
     std::string upload_id;
+    WallTime until{};  // of an unknown one: it was created before
   };
 
   void Run();
   bool Abort(const Orphan& orphan);
+  Status AbortUnknown(const Orphan& orphan, WallTime since, const CallOptions& call);
 
   ObjectStore& store_;
   StateDb& state_;
+  Clock& clock_;
   std::stop_source stop_;
   Mutex mutex_{LockRank::kCacheBudget};
   CondVar changed_;

@@ -66,6 +66,25 @@ Result<ObjectInfo> FileCore::Publish(const PublishRequest& request, const CallOp
   return result;
 }
 
+Status FileCore::SettleNow(const CallOptions& call) {
+  PublishRequest request;
+  {
+    MutexLock lock(mutex_);
+    while (publishing_) QUAY_TRY(WaitOnce(changed_, mutex_, call));
+    if (!unsettled_) return {};
+    request.key = unsettled_->key;
+    publishing_ = true;
+  }
+  const auto settled = ResolveUnsettled(&request, call);
+  {
+    MutexLock lock(mutex_);
+    publishing_ = false;
+    changed_.NotifyAll();
+  }
+  if (!settled) return settled.error();
+  return {};
+}
+
 Result<ObjectInfo> FileCore::PublishAlone(PublishRequest request, const CallOptions& call) {
   QUAY_ASSIGN(Published before, ResolveUnsettled(&request, call));
   if (before) return *std::move(before);

@@ -112,8 +112,8 @@ void FileCore::BeginStream() {
 }
 
 void FileCore::RunCreate(const SessionRef& session) {
-  auto upload_id = context_.store.CreateUpload(session->key, session->properties,
-                                               {session->stop.get_token(), std::nullopt});
+  std::string unknown;
+  auto upload_id = CreateUpload(*session, {session->stop.get_token(), std::nullopt}, &unknown);
   std::vector<std::stop_source> stops;  // of nothing: no part has been sent yet
   MutexLock lock(mutex_);
   if (!upload_id) {
@@ -136,6 +136,7 @@ void FileCore::RunCreate(const SessionRef& session) {
       TellOrphan(session->key, session->upload_id);
       PostAbort(session->key, session->upload_id);
     }
+    ForgetUnknown(session->key, unknown);
     stream_at_ = 0;
     PumpStream();
   }

@@ -365,6 +365,7 @@ class Core final : public FileSystem {
     bool keep_from = false;                // `from` is somebody else's object by now
     std::optional<UploadUnderWay> upload;  // goes on with this
     bool detour = false;                   // `key` is not where the object belongs
+    bool again = false;                    // how an earlier attempt has ended is not known
     bool stale_properties = false;         // the inode's are newer
     bool from_unclear = false;             // ours, but nobody knows which version
   };
@@ -373,12 +374,13 @@ class Core final : public FileSystem {
   Outcome PlanStepLocked(Inode& inode, Step* step) QUAY_REQUIRES(mutex_);
   void DescribeStepLocked(Inode& inode, Step* step) QUAY_REQUIRES(mutex_);
   void AdoptUploadLocked(Inode& inode, Step* step) QUAY_REQUIRES(mutex_);
-  Status NoteWritingLocked(Inode& inode, const Step& step) QUAY_REQUIRES(mutex_);
+  Status NoteWritingLocked(Inode& inode, Step* step) QUAY_REQUIRES(mutex_);
   void NotWrittenLocked(Inode& inode, const std::string& key) QUAY_REQUIRES(mutex_);
   bool Moves(const Step& step) const;
   Outcome FindBlockerLocked(const Inode& inode, Step* step) QUAY_REQUIRES(mutex_);
   Status TakeStep(const OpContext& context, Ino ino, Step& step);
   Status PutObject(const OpContext& context, Ino ino, const Step& step);
+  Status TakeInOwnChange(const OpContext& context, Step& step);
   Status PublishContents(const OpContext& context, Ino ino, Step& step);
   Status CopyTo(const OpContext& context, Ino ino, Step& step);
   Status CopyOntoItself(const OpContext& context, Ino ino, const Step& step);

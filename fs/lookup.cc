@@ -408,14 +408,15 @@ std::vector<Ino> Core::ApplyPageLocked(Inode& directory, const std::string& dire
     if (!object.key.starts_with(directory_key)) continue;
     const std::string_view segment = std::string_view(object.key).substr(directory_key.size());
     if (segment.empty() && object.size == 0) {
-      // Our own marker. Its attributes may have been changed by somebody else.
+      // Our own marker. Its attributes may have been changed by somebody else; those that this mount
+      // has yet to send are newer.
+      if (directory.needs_work()) continue;
       if (directory.changed_at < started && directory.published &&
           !directory.version.MayBe(ObjectVersion::Of(object))) {
         directory.attributes_known = false;
       } else if (directory.published && directory.version.modified_seconds == 0) {
         directory.version = ObjectVersion::Of(object);
-      } else if (!directory.published && !directory.needs_work() &&
-                 directory.changed_at < started) {
+      } else if (!directory.published && directory.changed_at < started) {
         directory.published = true;
         directory.object_key = object.key;
         directory.version = ObjectVersion::Of(object);

@@ -185,7 +185,7 @@ Core::Outcome Core::PlanStepLocked(Inode& inode, Step* step) {
   for (const std::string& key : step->busy) {
     if (busy_keys_.contains(key)) return {{}, true, 0};
   }
-  const Status noted = NoteWritingLocked(inode, *step);
+  const Status noted = NoteWritingLocked(inode, step);
   if (!noted.ok()) return {noted};
   busy_keys_.insert(step->busy.begin(), step->busy.end());
   return {};
@@ -193,17 +193,18 @@ Core::Outcome Core::PlanStepLocked(Inode& inode, Step* step) {
 
 // A new object is about to appear. If this process dies before it knows how that ended, and the
 // inode is moved or removed before it is tried again, nobody else would remember the object.
-Status Core::NoteWritingLocked(Inode& inode, const Step& step) {
-  if (step.kind == Step::Kind::kKeep || step.kind == Step::Kind::kPark) return {};
+Status Core::NoteWritingLocked(Inode& inode, Step* step) {
+  if (step->kind == Step::Kind::kKeep || step->kind == Step::Kind::kPark) return {};
   // Of contents the cache keeps a note of its own. What is moved is never removed on a guess.
-  const bool copy = step.kind == Step::Kind::kCopy && !Moves(step);
-  const bool fresh = !inode.published || inode.object_key != step.key;
-  if (fresh && (copy || step.kind == Step::Kind::kPut)) {
+  const bool copy = step->kind == Step::Kind::kCopy && !Moves(*step);
+  const bool fresh = !inode.published || inode.object_key != step->key;
+  if (fresh && (copy || step->kind == Step::Kind::kPut)) {
     StateBatch batch;
-    batch.PutRemoval({step.key, "", step.version.size});
+    batch.PutRemoval({step->key, "", step->version.size});
     QUAY_TRY(CommitLocked(std::move(batch)));
   }
-  inode.writing_key = step.key;
+  step->again = inode.writing_key == step->key;
+  inode.writing_key = step->key;
   return {};
 }
 
@@ -348,7 +349,8 @@ void Core::SettledLocked(Ino ino, const Step& step, const std::string& key,
 
 Status Core::PutObject(const OpContext& context, Ino ino, const Step& step) {
   Condition condition;
-  if (!step.key.ends_with('/')) {
+  // What an earlier attempt of our own may have made is replaced whatever it is.
+  if (!step.key.ends_with('/') && !step.again) {
     QUAY_ASSIGN(condition, ConditionFor(context, step.key, step.expected_etag, step.body.size()));
   }
   auto written =
@@ -389,6 +391,20 @@ Result<Condition> Core::ConditionFor(const OpContext& context, const std::string
   return Condition::None();
 }
 
+// Our own late success must not look like somebody else's change. Where the store tests conditions
+// that is Publish's business; where this does, it has to know first.
+Status Core::TakeInOwnChange(const OpContext& context, Step& step) {
+  const Capabilities can = store_.capabilities();
+  const bool one_put = cache_.FitsOnePut(step.data->size());
+  const bool tested = one_put ? can.put_if_match : can.complete_if_match;
+  const FileDataState before = step.data->state();
+  if (tested || before.unsettled_key != step.key) return {};
+  QUAY_TRY(step.data->Settle(context.call));
+  const BaseVersion now = step.data->state().base;
+  if (now.key == step.key && now.etag != before.base.etag) step.expected_etag = now.etag;
+  return {};
+}
+
 Status Core::PublishContents(const OpContext& context, Ino ino, Step& step) {
   PublishRequest request;
   request.key = step.key;
@@ -398,6 +414,7 @@ Status Core::PublishContents(const OpContext& context, Ino ino, Step& step) {
     step.stale_properties = !SameProperties(step.properties, step.upload->properties);
     request.properties = step.properties = step.upload->properties;
   }
+  QUAY_TRY(TakeInOwnChange(context, step));
   const auto condition = ConditionFor(context, step.key, step.expected_etag, step.data->size());
   if (condition.Is(Code::kChanged) && step.detour) {
     step.data->AbandonUpload();
