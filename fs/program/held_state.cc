@@ -147,7 +147,10 @@ class Reader {
           JudgeLeftFile(row, seal == seals.end() ? std::nullopt : std::optional(seal->second),
                         state->same_boot()));
     }));
-    QUAY_TRY(state->ReadRemovals([this](const RemovalRow&) { ++held_.removals; }));
+    QUAY_TRY(state->ReadRemovals([this](const RemovalRow& row) {
+      // One without a version is a note of what a request may have left, not of what was removed.
+      if (!row.etag.empty()) ++held_.removals;
+    }));
     QUAY_ASSIGN(held_.known_uploads, ReadKnownUploads(*state));
     held_.set_aside = ListSetAside(*state, disk_);
     TakeItems();

@@ -17,6 +17,7 @@
 #include <csignal>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <string>
 
 #include "tests/mount/mount_fixture.h"
@@ -129,7 +130,9 @@ TEST_F(ProgressTest, UmountOnATerminalShowsHowFarItIs) {
   Terminal terminal;
   const pid_t pid = StartQuayfs({"umount", env().mount_point()}, terminal.path());
   EXPECT_EQ(WaitFor(pid), 0);
-  EXPECT_NE(terminal.text().find(" of 5 files, "), std::string::npos) << terminal.text();
+  // How many are left when it begins depends on the machine.
+  EXPECT_TRUE(std::regex_search(terminal.text(), std::regex(" of [1-5] files?, ")))
+      << terminal.text();
   EXPECT_EQ(terminal.text().find('\n'), std::string::npos) << terminal.text();
 }
 
@@ -144,7 +147,9 @@ TEST_F(ProgressTest, ADaemonInTheForegroundShowsHowFarItsEndIs) {
   WriteFiles();
   ASSERT_EQ(::kill(pid, SIGTERM), 0);
   EXPECT_EQ(WaitFor(pid), 0);
-  EXPECT_NE(terminal.text().find(" of 5 files, "), std::string::npos) << terminal.text();
+  // How many are left when it begins depends on the machine.
+  EXPECT_TRUE(std::regex_search(terminal.text(), std::regex(" of [1-5] files?, ")))
+      << terminal.text();
 }
 
 TEST_F(ProgressTest, StatusSaysWhatIsRetriedAndWhy) {
