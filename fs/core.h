@@ -197,6 +197,7 @@ class Core final : public FileSystem {
   void DropSetIdLocked(Inode& inode) QUAY_REQUIRES(mutex_);
   /// The first error of the work for an inode that no close or fsync has returned yet.
   void StreamLocked(Inode& inode) QUAY_REQUIRES(mutex_);
+  bool HasWork(Ino ino) const QUAY_EXCLUDES(mutex_);
   Status UnreportedLocked(Ino ino) QUAY_REQUIRES(mutex_);
 
   // xattrs.cc

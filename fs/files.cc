@@ -9,6 +9,10 @@
 namespace quayfs {
 namespace {
 
+bool SameVersion(const BaseVersion& a, const BaseVersion& b) {
+  return a.key == b.key && SameEtag(a.etag, b.etag);
+}
+
 bool Writable(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
 
 }  // namespace
@@ -144,10 +148,16 @@ Result<Created> Core::Create(const OpContext& context, Ino parent, std::string_v
   return Created{EntryOfLocked(*inode, /*count_lookup=*/true), *opened};
 }
 
+bool Core::HasWork(Ino ino) const {
+  MutexLock lock(mutex_);
+  const Inode* inode = table_.Find(ino);
+  return inode != nullptr && inode->needs_work();
+}
+
 Result<size_t> Core::Read(const OpContext& context, OpenFile& file, uint64_t offset,
                           std::span<std::byte> out) {
   for (int attempt = 0;; ++attempt) {
-    const std::string key = file.data->state().base.key;
+    const BaseVersion base = file.data->state().base;
     auto read = file.data->Read(offset, out, file.pattern, context.may_block, context.call);
     if (read.Is(Code::kUnavailable) && attempt == 0 && !file.data->state().unsettled_key.empty()) {
       // Which version of the object has the missing bytes shows when its publication is settled.
@@ -157,8 +167,14 @@ Result<size_t> Core::Read(const OpContext& context, OpenFile& file, uint64_t off
     }
     if (!read.ok() && StoreIsAway(read.code())) NoteAnswer(read.code());
     if (read.ok() || (read.code() != Code::kNotFound && read.code() != Code::kChanged)) return read;
-    // A rename by this mount moves the object under the reader; the bytes are the same.
-    if (attempt == 0 && file.data->state().base.key != key) continue;
+    // A rename or a change of attributes by this mount gives the object another key or ETag under
+    // the reader, or did before a restart that it had no chance to note; the bytes are the same.
+    if (attempt == 0 && !SameVersion(file.data->state().base, base)) continue;
+    if (attempt == 0 && HasWork(file.ino)) {
+      QUAY_TRY(MayWait(context));
+      QUAY_TRY(SyncInode(context, file.ino));
+      if (!SameVersion(file.data->state().base, base)) continue;
+    }
     MutexLock lock(mutex_);
     if (Inode* inode = table_.Find(file.ino); inode != nullptr) {
       inode->checked_at = SteadyTime{};

@@ -522,7 +522,17 @@ Status Core::CopyTo(const OpContext& context, Ino ino, Step& step) {
 
 Status Core::CopyOntoItself(const OpContext& context, Ino ino, const Step& step) {
   const std::string& key = step.from;
-  const auto copied = CopyObject(context, step, key);
+  auto copied = CopyObject(context, step, key);
+  Result<ObjectHead> head = Error(Code::kNotFound, "not looked at");
+  if (copied.Is(Code::kChanged)) {
+    head = store_.Head(key, context.call);
+    if (!head.ok()) return head.error();
+    // A copy of ours whose answer nobody heard: of an object made of parts it has another ETag.
+    if (head->info.size == step.version.size && !step.properties.metadata.empty() &&
+        head->properties.metadata == step.properties.metadata) {
+      copied = head->info;
+    }
+  }
   if (copied.ok()) {
     MutexLock lock(mutex_);
     SettledLocked(ino, step, key, {copied->etag, step.version.size, 0});
@@ -532,8 +542,6 @@ Status Core::CopyOntoItself(const OpContext& context, Ino ino, const Step& step)
   }
   if (!copied.Is(Code::kChanged)) return copied.error();
   // Somebody wrote the object meanwhile: their contents, our attributes, with the next step.
-  const auto head = store_.Head(key, context.call);
-  if (!head.ok()) return head.error();
   MutexLock lock(mutex_);
   Inode* inode = table_.Find(ino);
   if (inode == nullptr || inode->unpublished()) return {};

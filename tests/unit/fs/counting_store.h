@@ -128,7 +128,9 @@ class CountingStore final : public ObjectStore {
                           const std::string& key, const std::optional<ObjectProperties>& properties,
                           const Condition& condition, const CallOptions& call) override {
     QUAY_TRY(Note("Copy", key));
-    return inner_.Copy(source_key, source_etag, key, properties, condition, call);
+    auto copied = inner_.Copy(source_key, source_etag, key, properties, condition, call);
+    QUAY_TRY(after("Copy", key));
+    return copied;
   }
   Result<ObjectInfo> Move(const std::string& source_key, const std::string& key,
                           const CallOptions& call) override {

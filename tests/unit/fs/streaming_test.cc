@@ -2,6 +2,7 @@
 //
 // Large files, whose parts are sent while they are being written.
 
+#include <atomic>
 #include <thread>
 
 #include "tests/unit/fs/core_fixture.h"
@@ -122,6 +123,32 @@ TEST_F(StreamingCoreTest, WhatWasSentBeforeARestartIsNotSentAgain) {
   EXPECT_LE(store_->Count("UploadPart"), 2);
   EXPECT_EQ(store_->Count("CreateUpload"), 0);
   EXPECT_EQ(OpenUploads(), 0U);
+}
+
+TEST_F(StreamingCoreTest, ACopyWhoseAnswerWasLostIsOurs) {
+  OpenFile* file = WriteAhead("a");
+  ASSERT_TRUE(Close(file).ok());
+  Sync();
+  std::atomic<bool> lost{false};
+  store_->after = [&](const std::string& operation, const std::string& key) -> Status {
+    if (operation != "Copy" || lost.exchange(true)) return {};
+    // A copy of an object made of parts has another ETag.
+    const auto head = local_->Head(key, {});
+    PutObject(key, text_, head->properties);
+    return Error(Code::kUnavailable, "the answer was lost");
+  };
+  ASSERT_TRUE(Change("a", {.mode = 0600}).ok());
+  Ignore(fs_->SyncAll(ctx_));
+  ASSERT_TRUE(lost);
+  store_->after = nullptr;
+  const auto reader = Open("a", O_RDONLY);
+  ASSERT_TRUE(reader.ok());
+  Sync();
+  EXPECT_EQ(*ReadAt(*reader, 0, 10), text_.substr(0, 10)) << "the reader goes on";
+  ASSERT_TRUE(Close(*reader).ok());
+  EXPECT_EQ(GetObject("a"), text_);
+  EXPECT_EQ(Stat("a")->mode & 0777, 0600U);
+  EXPECT_EQ(fs_->pending().conflicts, 0U);
 }
 
 }  // namespace
