@@ -408,8 +408,8 @@ std::vector<Ino> Core::ApplyPageLocked(Inode& directory, const std::string& dire
     if (!object.key.starts_with(directory_key)) continue;
     const std::string_view segment = std::string_view(object.key).substr(directory_key.size());
     if (segment.empty() && object.size == 0) {
-      // Our own marker. Its attributes may have been changed by somebody else; those that this mount
-      // has yet to send are newer.
+      // Our own marker. Its attributes may have been changed by somebody else; those that this
+      // mount has yet to send are newer.
       if (directory.needs_work()) continue;
       if (directory.changed_at < started && directory.published &&
           !directory.version.MayBe(ObjectVersion::Of(object))) {

@@ -61,7 +61,7 @@ struct MountConfig {
     bool trust_special =
         false;  // set-uid and set-gid bits and device files found in the bucket count
     Duration interrupt_grace = std::chrono::seconds(10);
-    Duration timeout{0};  // 0: none
+    Duration timeout{0};             // 0: none
     uint64_t capacity = 1ull << 50;  // what df shows
     /// Flags for the kernel that came with -o, such as "noexec" or "noatime", to be handed on as
     /// they are.

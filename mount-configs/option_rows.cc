@@ -379,8 +379,9 @@ std::vector<Option> LocalRows() {
        .key = "dirty_limit",
        .type = OptionType::kSize,
        .default_text = "16GiB",
-       .help = "How much may wait for its upload. From half of it on writers are slowed down towards "
-               "the speed at which the store takes data, and stop at the limit until there is less",
+       .help =
+           "How much may wait for its upload. From half of it on writers are slowed down towards "
+           "the speed at which the store takes data, and stop at the limit until there is less",
        .example = "4GiB",
        .min = kMiB,
        .max = 1024 * kTiB,
@@ -424,9 +425,9 @@ std::vector<Option> LocalRows() {
        .key = "fsync",
        .type = OptionType::kChoice,
        .default_text = "remote",
-       .help =
-           "fsync returns when the file, and every earlier change to its path, is in the bucket, or "
-           "when it is safe on the local disk",
+       .help = "fsync returns when the file, and every earlier change to its path, is in the "
+               "bucket, or "
+               "when it is safe on the local disk",
        .example = "local",
        .choices = {"remote", "local"},
        .binding = QUAY_CHOICE(fsync)},

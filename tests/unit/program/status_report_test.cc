@@ -82,7 +82,8 @@ TEST(StatusReport, SaysWhatWaitsAndWhy) {
   const std::string text = RenderStatus(status);
   for (const char* words :
        {"2 objects still to be removed", "oldest for 1 h 1 min", "does not answer",
-        "a/b: unavailable: no answer (7 failures)", "1 time somebody else", "x.conflict-h-1: kept beside",
+        "a/b: unavailable: no answer (7 failures)", "1 time somebody else",
+        "x.conflict-h-1: kept beside",
         "set-aside/7-x, 4 KiB, 1970-01-01T00:00:05.000Z: 'd/f': it was never synced"})
     EXPECT_THAT(text, HasSubstr(words));
 }
