@@ -199,13 +199,14 @@ TEST_P(PosixTest, SetIdBitsGoWhenSomebodyElseWrites) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root to act as somebody else";
   ASSERT_NO_FATAL_FAILURE(env().Unmount());
   ASSERT_NO_FATAL_FAILURE(env().Mount({"-o", "allow_other"}));
-  ASSERT_EQ(::chmod(env().directory().c_str(), 0755), 0);
   WriteFile(Path("f"), "x");
   ASSERT_EQ(::chmod(Path("f").c_str(), 06777), 0);
   const pid_t child = ::fork();
   if (child == 0) {
+    // The way to the mount point may be closed to others.
+    if (::chdir(env().mount_point().c_str()) != 0) ::_exit(1);
     if (::setgid(4711) != 0 || ::setuid(4711) != 0) ::_exit(1);
-    const int fd = ::open(Path("f").c_str(), O_WRONLY | O_CLOEXEC);
+    const int fd = ::open("f", O_WRONLY | O_CLOEXEC);
     ::_exit(fd >= 0 && ::write(fd, "y", 1) == 1 ? 0 : 1);
   }
   int status = 0;
