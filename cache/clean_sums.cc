@@ -17,7 +17,7 @@ void CleanSums::Note(std::weak_ptr<Summable> file) {
   if (stopped_) return;
   noted_.push_back(std::move(file));
   if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
-  changed_.NotifyAll();
+  if (noted_.size() == 1) changed_.NotifyAll();  // else it is gathering
 }
 
 void CleanSums::Drop(uint64_t inode) {

@@ -234,20 +234,29 @@ Result<ObjectInfo> FileCore::TellPut(const Unsettled& attempt) {
 
 Result<ObjectInfo> FileCore::SendPut(const PublishRequest& request, const DataSource& source,
                                      const CallOptions& call, bool* started) {
-  auto state = std::make_shared<PutState>();
-  // Runs to its end once it has started: it reads from the caller's stack.
-  context_.transfers.Post(inode_, Transfers::Lane::kBulk, [this, state, &request, &source, &call] {
-    {
-      MutexLock lock(state->mutex);
-      if (state->given_up) return;
-      state->started = true;
-    }
+  const auto put = [this, &request, &source, &call] {
     ++context_.uploads_in_flight;
     auto result =
         context_.store.Put(request.key, source, request.properties, request.condition, call);
     if (result) context_.sent_bytes += source.size();
     --context_.uploads_in_flight;
     if (result) context_.dirty.Sent(source.size());
+    return result;
+  };
+  std::optional<Result<ObjectInfo>> sent;
+  if (context_.transfers.RunHere(inode_, [&] { sent.emplace(put()); })) {
+    *started = true;
+    return *std::move(sent);
+  }
+  auto state = std::make_shared<PutState>();
+  // Runs to its end once it has started: it reads from the caller's stack.
+  context_.transfers.Post(inode_, Transfers::Lane::kBulk, [state, &put] {
+    {
+      MutexLock lock(state->mutex);
+      if (state->given_up) return;
+      state->started = true;
+    }
+    auto result = put();
     MutexLock lock(state->mutex);
     state->result = std::move(result);
     state->wake.NotifyAll();

@@ -26,6 +26,31 @@ void Transfers::Post(Flow flow, Lane lane, std::function<void()> task) {
     if (queue.empty()) turns_.push_back(flow);
     queue.push_back(std::move(task));
   }
+  StartRunner();
+}
+
+bool Transfers::RunHere(Flow flow, const std::function<void()>& task) {
+  const Job job = {{}, true, flow};
+  MutexLock lock(mutex_);
+  if (!bulk_.empty() || !urgent_.empty() || runners_ == slots_ ||
+      bulk_running_total_ == bulk_slots_) {
+    return false;
+  }
+  size_t& running = bulk_running_[flow];
+  if (running >= flow_slots_) return false;
+  ++running;
+  ++bulk_running_total_;
+  ++runners_;
+  lock.Unlock();
+  task();
+  lock.Lock();
+  Finished(job);
+  --runners_;
+  if (!bulk_.empty() || !urgent_.empty()) StartRunner();
+  return true;
+}
+
+void Transfers::StartRunner() {
   if (runners_ == slots_) return;
   ++runners_;
   pool_.Post([this] { Run(); });

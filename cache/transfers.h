@@ -34,6 +34,10 @@ class Transfers {
   /// May be called from a task.
   void Post(Flow flow, Lane lane, std::function<void()> task);
 
+  /// Runs a bulk task in the calling thread, which may not be that of a task, if it need not wait
+  /// for a slot; false if it would have to. Blocks as long as the task does.
+  bool RunHere(Flow flow, const std::function<void()>& task);
+
   /// How many bulk tasks of one flow may run at once.
   size_t flow_slots() const { return flow_slots_; }
 
@@ -49,6 +53,7 @@ class Transfers {
   /// False if nothing may start now.
   bool Next(Job* job) QUAY_REQUIRES(mutex_);
   bool NextBulk(Job* job) QUAY_REQUIRES(mutex_);
+  void StartRunner() QUAY_REQUIRES(mutex_);
   void Finished(const Job& job) QUAY_REQUIRES(mutex_);
 
   const size_t slots_;

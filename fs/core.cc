@@ -43,7 +43,8 @@ Core::~Core() {
   {
     MutexLock lock(mutex_);
     stopping_ = true;
-    WakeLocked();
+    work_noted_.NotifyAll();
+    work_done_.NotifyAll();
   }
   if (scheduler_.joinable()) scheduler_.join();
   {

@@ -332,9 +332,11 @@ class Core final : public FileSystem {
   void NoteWorkLocked(Inode& inode) QUAY_REQUIRES(mutex_);
   void Hurry(bool hurry);
   void ScheduleLoop();
+  /// The next item that is due, now running and its inode busy.
+  std::optional<Ino> TakeDueLocked(SteadyTime now) QUAY_REQUIRES(mutex_);
   void StartDueLocked(SteadyTime now) QUAY_REQUIRES(mutex_);
   bool PostponedLocked(Ino ino, SteadyTime now) QUAY_REQUIRES(mutex_);
-  void StartWorkLocked(Ino ino) QUAY_REQUIRES(mutex_);
+  void Work(Ino first);
   void StartRemovalsLocked(SteadyTime now) QUAY_REQUIRES(mutex_);
   struct Outcome {
     Status status;
@@ -346,6 +348,9 @@ class Core final : public FileSystem {
   Status SyncInode(const OpContext& context, Ino ino, int depth = 0);
   /// And the directories above it.
   Status SyncPath(const OpContext& context, Ino ino);
+  /// Something is due then: the scheduler looks no later.
+  void WakeSchedulerLocked(std::optional<SteadyTime> due) QUAY_REQUIRES(mutex_);
+  /// Work has ended: whoever waits for it, or for its place, looks again.
   void WakeLocked() QUAY_REQUIRES(mutex_);
 
   // reconcile.cc
@@ -508,7 +513,9 @@ class Core final : public FileSystem {
   bool hurry_ QUAY_GUARDED_BY(mutex_) = false;    // writers are held back by the cache
   Ino reserved_ino_ QUAY_GUARDED_BY(mutex_) = 0;  // the database knows numbers below as given out
   CondVar work_noted_;                            // for the scheduler
-  CondVar work_done_;                             // for whoever waits for work to be done
+  /// When the scheduler looks by itself; min() while it is awake or about to be.
+  SteadyTime schedule_at_ QUAY_GUARDED_BY(mutex_) = SteadyTime::min();
+  CondVar work_done_;  // for whoever waits for work to be done
   std::stop_source work_stop_;
 
   // Attribute requests nobody waits for.

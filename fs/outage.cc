@@ -37,6 +37,7 @@ void Core::SetAwayLocked(bool away) {
     Log(LogLevel::kInfo, "store.back", {{"store", store_.name()}});
     queue_.StoreAnswers(clock_.Steady());
   }
+  WakeSchedulerLocked(SteadyTime::min());
   WakeLocked();
 }
 
@@ -54,7 +55,7 @@ std::optional<Duration> Core::StartProbeLocked() {
     MutexLock lock(mutex_);
     probe_pause_ = std::min(probe_pause_ * 2, kProbeMax);
     probe_due_ = std::chrono::steady_clock::now() + probe_pause_;
-    work_noted_.NotifyOne();
+    WakeSchedulerLocked(SteadyTime::min());
   });
   return std::nullopt;
 }

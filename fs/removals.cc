@@ -46,7 +46,7 @@ void Core::AddRemovalLocked(const std::string& key, const std::string& etag, uin
 void Core::RemovalDueLocked(SteadyTime due) {
   if (removals_next_ && *removals_next_ <= due) return;
   removals_next_ = due;
-  work_noted_.NotifyOne();
+  WakeSchedulerLocked(NextRemovalLocked());
 }
 
 // Somebody waits for the key to be free.
@@ -334,7 +334,7 @@ Status Core::SyncRemovals(const OpContext& context, const std::string& prefix) {
   RemovalDueLocked(now);
   QUAY_TRY(MayWait(context));
   ++urged_;
-  work_noted_.NotifyOne();
+  WakeSchedulerLocked(now);
   Status first;
   while (!failures.empty() && !stopping_ && first.ok()) {
     std::erase_if(failures, [&](const auto& entry) QUAY_REQUIRES(mutex_) {

@@ -20,8 +20,17 @@ constexpr int kDepthMax = 16;
 
 }  // namespace
 
+// Waking it for nothing costs each change of a file two switches between threads.
+void Core::WakeSchedulerLocked(std::optional<SteadyTime> due) {
+  if (!due || schedule_at_ == SteadyTime::min()) return;
+  if (*due >= schedule_at_ && schedule_at_ > clock_.Steady()) return;
+  schedule_at_ = SteadyTime::min();
+  work_noted_.NotifyOne();
+}
+
 void Core::WakeLocked() {
-  work_noted_.NotifyAll();
+  WakeSchedulerLocked(queue_.NextDue());
+  WakeSchedulerLocked(NextRemovalLocked());
   work_done_.NotifyAll();
 }
 
@@ -40,7 +49,7 @@ void Core::NoteWorkLocked(Inode& inode) {
   } else {
     queue_.Note(inode.ino, now, config_.write_delay, config_.write_delay_max);
   }
-  work_noted_.NotifyOne();
+  WakeSchedulerLocked(queue_.NextDue());
 }
 
 // Writers are held back: what is open for writing is published like the rest.
@@ -49,7 +58,7 @@ void Core::Hurry(bool hurry) {
   hurry_ = hurry;
   if (!hurry) return;
   queue_.HastenAll(clock_.Steady());
-  work_noted_.NotifyOne();
+  WakeSchedulerLocked(queue_.NextDue());
 }
 
 void Core::ScheduleLoop() {
@@ -63,6 +72,7 @@ void Core::ScheduleLoop() {
       if (due) nap = std::min<Duration>(nap, std::max<Duration>(Duration{0}, *due - now));
     }
     if (nap <= Duration{0}) nap = std::chrono::milliseconds(1);
+    schedule_at_ = now + nap;
     work_noted_.WaitUntil(mutex_, std::chrono::steady_clock::now() + nap);
   }
 }
@@ -81,7 +91,7 @@ bool Core::PostponedLocked(Ino ino, SteadyTime now) {
   return true;
 }
 
-void Core::StartDueLocked(SteadyTime now) {
+std::optional<Ino> Core::TakeDueLocked(SteadyTime now) {
   while (const auto ino = queue_.Take(now)) {
     Inode* inode = table_.Find(*ino);
     if (inode == nullptr || !inode->needs_work()) {
@@ -89,22 +99,34 @@ void Core::StartDueLocked(SteadyTime now) {
       continue;
     }
     if (!urged_ && PostponedLocked(*ino, now)) continue;
-    StartWorkLocked(*ino);
+    ++inode->busy;
+    return ino;
+  }
+  return std::nullopt;
+}
+
+void Core::StartDueLocked(SteadyTime now) {
+  while (const auto ino = TakeDueLocked(now)) {
+    workers_.Post([this, first = *ino] { Work(first); });
   }
 }
 
-void Core::StartWorkLocked(Ino ino) {
-  ++table_.Find(ino)->busy;
-  workers_.Post([this, ino] {
+// One after the other while there is something due: a thread that is at work need not be woken.
+// Other tasks of the pool (removals) get their turn.
+void Core::Work(Ino first) {
+  for (Ino ino = first; ino != 0;) {
     OpContext context;
     context.call.cancel = work_stop_.get_token();
     const Outcome outcome = Reconcile(context, ino);
     {
       MutexLock lock(mutex_);
       FinishWorkLocked(ino, outcome);
+      const bool others = stopping_ || workers_.queued() > 0;
+      ino = others ? 0 : TakeDueLocked(clock_.Steady()).value_or(0);
+      WakeLocked();
     }
     SettleErased();
-  });
+  }
 }
 
 void Core::FinishWorkLocked(Ino ino, const Outcome& outcome) {
@@ -139,7 +161,6 @@ void Core::FinishWorkLocked(Ino ino, const Outcome& outcome) {
     }
     table_.EraseIfUnused(*inode);
   }
-  WakeLocked();
 }
 
 Status Core::SyncInode(const OpContext& context, Ino ino, int depth) {
@@ -160,6 +181,7 @@ Status Core::SyncInode(const OpContext& context, Ino ino, int depth) {
     {
       MutexLock lock(mutex_);
       FinishWorkLocked(ino, outcome);
+      WakeLocked();
       if (!outcome.blocked && !outcome.status.ok()) queue_.MarkReported(ino);
       if (outcome.blocked && (outcome.blocker == 0 || depth >= kDepthMax)) {
         OpContext slice = context;
@@ -211,7 +233,7 @@ Status Core::SyncAll(const OpContext& context) {
       return Error(Code::kWouldBlock, "the answer needs the network");
     ++urged_;
     queue_.UrgeAll(now);
-    work_noted_.NotifyOne();
+    WakeSchedulerLocked(now);
     while (!waited.empty() && !stopping_) {
       std::erase_if(waited, [&](const Waited& one) QUAY_REQUIRES(mutex_) {
         const WorkItem* item = queue_.Find(one.ino);
