@@ -65,6 +65,60 @@ std::vector<std::string> KnownNames(const std::vector<std::string>& directories)
   return names;
 }
 
+constexpr std::string_view kScheme = "://";
+
+bool IsAddress(std::string_view text) {
+  const size_t scheme = text.find(kScheme);
+  return scheme != 0 && scheme < text.find('/');
+}
+
+/// "my-bucket/host-a" -> "my-bucket-host-a".
+std::string NameOf(std::string_view place) {
+  std::string name;
+  for (const std::string_view part : Split(place, '/')) {
+    if (part.empty()) continue;
+    if (!name.empty()) name += '-';
+    name += part;
+  }
+  return name;
+}
+
+/// What the address says, as options.
+Result<std::vector<std::string>> AddressOptions(const std::string& address) {
+  const size_t scheme = address.find(kScheme);
+  const std::string provider = address.substr(0, scheme);
+  const std::string place = address.substr(scheme + kScheme.size());
+  const size_t slash = provider == "local" ? std::string::npos : place.find('/');
+  const std::string bucket = place.substr(0, slash);
+  if (bucket.empty() || bucket.find('@') != std::string::npos) {
+    return Error(Code::kInvalidArgument,
+                 "the address of a bucket is PROVIDER://BUCKET/PREFIX, such as "
+                 "s3://nightly-backups/host-a, or local:///srv/objects/nightly");
+  }
+  if (provider == "http" || provider == "https") {
+    return Error(Code::kInvalidArgument,
+                 fmt::format("{} is the address of an endpoint: write s3://BUCKET/PREFIX, with the "
+                             "option endpoint={}",
+                             address, address));
+  }
+  std::vector<std::string> options = {"provider=" + provider, "bucket=" + bucket};
+  std::string_view prefix = slash == std::string::npos ? "" : std::string_view(place).substr(slash);
+  while (!prefix.empty() && prefix.front() == '/') prefix.remove_prefix(1);
+  if (!prefix.empty()) options.push_back("prefix=" + std::string(prefix));
+  options.push_back("name=" + NameOf(place));
+  return options;
+}
+
+Result<MountConfig> LoadFromAddress(const std::string& address, const LoadOptions& options) {
+  QUAY_ASSIGN(std::vector<std::string> said, AddressOptions(address));
+  LoadOptions with = options;
+  said.insert(said.end(), options.mount_options.begin(), options.mount_options.end());
+  with.mount_options = std::move(said);
+  auto loaded = ParseMountConfig("", "/", false, with);
+  if (loaded) loaded->path = address;
+  return loaded;
+}
+
 }  // namespace
 
 Result<std::string> FindMountConfig(const std::string& path_or_name, const LoadOptions& options) {
@@ -85,6 +139,7 @@ Result<std::string> FindMountConfig(const std::string& path_or_name, const LoadO
   std::string text =
       fmt::format("there is no mount config '{}'; looked for {}", path_or_name, looked);
   const std::string nearest = NearestName(path_or_name, KnownNames(directories));
+  if (nearest.empty()) text += fmt::format("; a bucket is written PROVIDER://{}", path_or_name);
   if (!nearest.empty()) text += fmt::format("; did you mean '{}'?", nearest);
   return Error(Code::kNotFound, std::move(text));
 }
@@ -104,6 +159,7 @@ Result<MountConfig> ParseMountConfig(std::string_view text, const std::string& p
 }
 
 Result<MountConfig> LoadMountConfig(const std::string& path_or_name, const LoadOptions& options) {
+  if (IsAddress(path_or_name)) return LoadFromAddress(path_or_name, options);
   QUAY_ASSIGN(const std::string path, FindMountConfig(path_or_name, options));
   QUAY_ASSIGN(const FileText file, ReadConfigFile(path));
   return ParseMountConfig(file.text, path, file.readable_by_others, options);

@@ -23,6 +23,8 @@ struct LoadOptions {
   /// What -o gave, one option each: "ro", "cache.size=5GiB". Applied after the file. See
   /// SplitMountOptions.
   std::vector<std::string> mount_options;
+  /// Options that nobody knows are a warning (mount -s).
+  bool ignore_unknown = false;
   /// False: secrets are checked for form only; no file is read, no variable looked up and no
   /// command run for them.
   bool resolve_secrets = true;
@@ -39,7 +41,9 @@ struct LoadOptions {
   Duration command_timeout = std::chrono::seconds(10);
 };
 
-/// Loads a mount config by path (anything with a '/' or ending in ".toml") or by name ("nightly").
+/// Loads a mount config by path (anything with a '/' or ending in ".toml") or by name ("nightly"),
+/// or makes one from a bucket's address, PROVIDER://BUCKET[/PREFIX] (local:///DIRECTORY), which has
+/// no file: the options say the rest, and the keys come from where they say, such as passwd_file.
 /// Errors: kNotFound says where was looked; kPermissionDenied: the file or a file with a secret is
 /// open to others, or somebody else's; kInvalidArgument: the file is wrong, one problem on each
 /// line of the message, as "FILE:LINE:COLUMN: what". No message and no warning holds a secret.

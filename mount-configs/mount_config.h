@@ -61,7 +61,10 @@ struct MountConfig {
     bool trust_special =
         false;  // set-uid and set-gid bits and device files found in the bucket count
     Duration interrupt_grace = std::chrono::seconds(10);
-    Duration timeout{0};             // 0: none
+    Duration timeout{0};  // 0: none
+    /// How long mounting waits for the store; absent: the program decides, by needs_network.
+    std::optional<Duration> start_timeout;
+    bool needs_network = false;      // "_netdev": the network may just be coming up
     uint64_t capacity = 1ull << 50;  // what df shows
     /// Flags for the kernel that came with -o, such as "noexec" or "noatime", to be handed on as
     /// they are.

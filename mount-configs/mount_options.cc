@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "mount-configs/foreign_options.h"
 #include "mount-configs/loading.h"
 #include "mount-configs/values.h"
 
@@ -16,19 +17,16 @@ namespace {
 // For mount(8), systemd or the boot, or without meaning here: accepted and dropped. "suid" and
 // "dev" among them: they are defaults that fstab and systemd add, not a decision to trust what a
 // bucket says.
-constexpr std::array<std::string_view, 35> kDropped = {
-    "auto",     "noauto",      "user",
-    "users",    "nouser",      "owner",
-    "noowner",  "group",       "nogroup",
-    "_netdev",  "nofail",      "defaults",
-    "exec",     "suid",        "dev",
-    "async",    "atime",       "diratime",
-    "relatime", "norelatime",  "strictatime",
-    "lazytime", "nolazytime",  "nostrictatime",
-    "mand",     "nomand",      "silent",
-    "loud",     "iversion",    "noiversion",
-    "nonempty", "subtype",     "default_permissions",
-    "comment",  "auto_unmount"};
+constexpr std::array<std::string_view, 34> kDropped = {
+    "auto",       "noauto",      "user",          "users",
+    "nouser",     "owner",       "noowner",       "group",
+    "nogroup",    "nofail",      "defaults",      "exec",
+    "suid",       "dev",         "async",         "atime",
+    "diratime",   "relatime",    "norelatime",    "strictatime",
+    "lazytime",   "nolazytime",  "nostrictatime", "mand",
+    "nomand",     "silent",      "loud",          "iversion",
+    "noiversion", "nonempty",    "subtype",       "default_permissions",
+    "comment",    "auto_unmount"};
 
 // For the kernel, which is told by whoever mounts.
 constexpr std::array<std::string_view, 7> kForKernel = {"noexec",     "nosuid", "nodev",  "noatime",
@@ -52,6 +50,7 @@ std::string UnknownMountOption(std::string_view name) {
       known.emplace_back(alias.substr(0, alias.find('=')));
     }
   }
+  for (std::string& foreign : ForeignOptionNames()) known.push_back(std::move(foreign));
   std::string text = fmt::format("unknown option '{}'", name);
   const std::string nearest = NearestName(name, known);
   return nearest.empty() ? text : text + fmt::format(", did you mean '{}'?", nearest);
@@ -95,24 +94,51 @@ Status SetMountOption(std::string_view name, const std::optional<std::string>& v
   return Error(Code::kInvalidArgument, fmt::format("'{}' {}", name, set.error().message()));
 }
 
+/// An option that another file system has, too, or instead: said in our words, dropped, or refused.
+/// False if it is none.
+Result<bool> SetForeignOption(std::string_view name, const std::optional<std::string>& value,
+                              const Origin& origin, Loading& loading) {
+  using Meaning = ForeignOption::Meaning;
+  QUAY_ASSIGN(const ForeignOption foreign, FindForeignOption(name, value));
+  if (foreign.meaning == Meaning::kNone) return false;
+  if (foreign.meaning == Meaning::kRefuse) return Error(Code::kInvalidArgument, foreign.hint);
+  if (foreign.meaning == Meaning::kRename)
+    QUAY_TRY(SetMountOption(foreign.target, foreign.value, origin, loading));
+  if (!foreign.hint.empty()) loading.AddWarning(origin, foreign.hint);
+  return true;
+}
+
+Status ReadMountOption(std::string_view text, const Origin& origin, Loading& loading) {
+  const size_t equals = text.find('=');
+  const std::string_view name = TrimBlanks(text.substr(0, equals));
+  if (text.empty() || IsDropped(name)) return {};
+  if (name == "_netdev") {
+    loading.config.mount.needs_network = true;
+    return {};
+  }
+  if (Contains(kForKernel, name)) {
+    loading.config.mount.kernel_flags.emplace_back(name);
+    return {};
+  }
+  std::optional<std::string> value;
+  if (equals != std::string_view::npos) value = std::string(text.substr(equals + 1));
+  QUAY_ASSIGN(const bool foreign, SetForeignOption(name, value, origin, loading));
+  if (foreign) return {};
+  if (loading.options().ignore_unknown && FindOptionByName(name).option == nullptr) {
+    loading.AddWarning(origin, UnknownMountOption(name) + "; ignored");
+    return {};
+  }
+  return SetMountOption(name, value, origin, loading);
+}
+
 }  // namespace
 
 void ReadMountOptions(Loading& loading) {
   Origin origin;
   origin.from_command_line = true;
   for (const std::string& each : loading.options().mount_options) {
-    const std::string_view text = TrimBlanks(each);
-    const size_t equals = text.find('=');
-    const std::string_view name = TrimBlanks(text.substr(0, equals));
-    if (text.empty() || IsDropped(name)) continue;
-    if (Contains(kForKernel, name)) {
-      loading.config.mount.kernel_flags.emplace_back(name);
-      continue;
-    }
-    std::optional<std::string> value;
-    if (equals != std::string_view::npos) value = std::string(text.substr(equals + 1));
-    const Status set = SetMountOption(name, value, origin, loading);
-    if (!set) loading.AddProblem(origin, set.error().message());
+    const Status read = ReadMountOption(TrimBlanks(each), origin, loading);
+    if (!read) loading.AddProblem(origin, read.error().message());
   }
 }
 

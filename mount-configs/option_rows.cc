@@ -681,6 +681,16 @@ std::vector<Option> MountRows() {
                   .max = 30 * 86400,
                   .binding = QUAY_FIELD(mount.timeout)});
   rows.push_back({.section = kSection,
+                  .key = "start_timeout",
+                  .type = OptionType::kDuration,
+                  .default_note = "15s; 90s with _netdev, which says that the network may just be "
+                                  "coming up",
+                  .help = "How long mounting waits for the network and the store before it fails",
+                  .example = "2m",
+                  .min = 1,
+                  .max = 86400,
+                  .binding = QUAY_FIELD(mount.start_timeout)});
+  rows.push_back({.section = kSection,
                   .key = "capacity",
                   .type = OptionType::kSize,
                   .default_text = "1PiB",

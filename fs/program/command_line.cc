@@ -11,6 +11,7 @@
 #include "fs/program/commands.h"
 #include "fs/program/exit_status.h"
 #include "fs/program/launch.h"
+#include "fs/program/mount_helper.h"
 
 namespace quayfs::program {
 namespace {
@@ -82,6 +83,13 @@ void AddUnmount(CLI::App& app, Line& line, Chosen* chosen) {
   command->add_flag("--force", line.unmount.force,
                     "Unmount although something cannot be brought to the bucket");
   command->add_flag("-q,--quiet", line.unmount.quiet, kQuietHelp);
+  CLI::Option* const no_wait = command->add_flag(
+      "--no-wait", line.unmount.no_wait,
+      "Return at once: what is not in the bucket stays in the cache for the next mount");
+  command
+      ->add_flag("-l,--lazy", line.unmount.lazy,
+                 "Return at once, even if files are open: the daemon goes on by itself")
+      ->excludes(no_wait);
   command->callback([&line, chosen] { *chosen = [&line] { return RunUnmount(line.unmount); }; });
 }
 
@@ -192,6 +200,9 @@ int RefuseLine(const CLI::Error& error, const CLI::App& app) {
 }  // namespace
 
 int RunProgram(int argc, char** argv) {
+  const std::vector<std::string> words(argv, argv + argc);
+  if (const Helper helper = HelperNamed(words.empty() ? "" : words[0]); helper != Helper::kNone)
+    return RunHelper(helper, words);
   CLI::App app(kAbout, "quayfs");
   app.footer(kFooter);
   app.set_version_flag("--version,-V", "quayfs " QUAYFS_VERSION);

@@ -16,6 +16,10 @@ struct MountRequest {
   std::vector<std::string> options;  // each as given to one -o
   bool foreground = false;
   std::string log_file;
+  /// What mount(8), findmnt(8) and df(1) show; "": the config's name. `mount -a` compares it with
+  /// fstab.
+  std::string source;
+  bool ignore_unknown = false;  // options
 };
 int RunMount(const MountRequest& request);
 
@@ -23,8 +27,15 @@ struct UnmountRequest {
   std::string mount_point;
   bool force = false;  // although the bucket lacks something
   bool quiet = false;  // no progress
+  /// Unmounts now, and the daemon ends: what is not in the bucket waits for the next mount.
+  bool no_wait = false;
+  /// Takes the mount away now, even if files are open, and leaves the daemon to finish by itself.
+  bool lazy = false;
 };
 int RunUnmount(const UnmountRequest& request);
+
+/// Changes what the kernel refuses at a mount point (ro, noexec, ...), as mount -o remount.
+int RunRemount(const std::string& mount_point, const std::vector<std::string>& options);
 
 /// Returns when everything below `path` is in the bucket.
 int RunSync(const std::string& path, bool quiet);

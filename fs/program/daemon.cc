@@ -27,6 +27,7 @@
 #include "fs/program/known_uploads.h"
 #include "fs/program/messages.h"
 #include "fs/program/mount_point.h"
+#include "fs/program/mount_record.h"
 #include "fs/program/mount_table.h"
 #include "fs/program/other_daemon.h"
 #include "fs/program/probe_use.h"
@@ -46,6 +47,8 @@ constexpr size_t kBackgroundThreads = 96;
 // A store that cannot be reached is somebody's mistake when a mount starts; later it is bad
 // weather.
 constexpr auto kStartTimeout = std::chrono::seconds(15);
+constexpr auto kNetworkStartTimeout = std::chrono::seconds(90);  // with "_netdev"
+constexpr auto kStartPause = std::chrono::seconds(1);
 // How long a daemon that has been unmounted goes on trying to reach the store.
 constexpr auto kLeaveLimit = std::chrono::minutes(30);
 constexpr auto kLeavePauseFirst = std::chrono::seconds(1);
@@ -63,10 +66,11 @@ bool IsTransient(Code code) {
 
 class Daemon {
  public:
-  Daemon(const MountConfig& config, std::string mount_point, bool on_terminal)
+  Daemon(const MountConfig& config, const ServeRequest& request)
       : config_(config),
-        mount_point_(std::move(mount_point)),
-        on_terminal_(on_terminal),
+        mount_point_(request.mount_point),
+        source_(request.source),
+        on_terminal_(request.on_terminal),
         started_(SystemClock().Now()) {}
 
   int Run(Readiness& readiness) {
@@ -106,6 +110,7 @@ class Daemon {
     place.uid = ::geteuid();
     place.gid = ::getegid();
     place.host_name = HostName();
+    place.source = source_;
     const RoomConfigs rooms = Translate(config_, place);
 
     probe_ = RecallProbe(config_.store, config_.path, started_);
@@ -117,8 +122,10 @@ class Daemon {
     capabilities_at_start_ = store_->capabilities();
 
     CallOptions call;
-    call.deadline = std::chrono::steady_clock::now() + kStartTimeout;
-    const Status reachable = ReachBucket(*store_, config_.prefix, call);
+    call.deadline = std::chrono::steady_clock::now() +
+                    config_.mount.start_timeout.value_or(
+                        config_.mount.needs_network ? kNetworkStartTimeout : kStartTimeout);
+    const Status reachable = WaitForBucket(call);
     if (!reachable) return Explained(reachable.error());
 
     QUAY_TRY(MakeDirectories(rooms.cache.directory));
@@ -134,6 +141,17 @@ class Daemon {
     QUAY_ASSIGN(signals_,
                 SignalWatcher::Start([this](int signal, int count) { OnSignal(signal, count); }));
     return OpenControlSocket();
+  }
+
+  /// While the network is coming up, names cannot be resolved and nothing answers.
+  Status WaitForBucket(const CallOptions& call) {
+    for (;;) {
+      Status reached = ReachBucket(*store_, config_.prefix, call);
+      const bool may_come = reached.Is(Code::kUnavailable) || reached.Is(Code::kTimedOut);
+      if (!may_come || std::chrono::steady_clock::now() + kStartPause >= call.deadline)
+        return reached;
+      SystemClock().Sleep(kStartPause, {});
+    }
   }
 
   /// Who has it, if that can be found out.
@@ -208,10 +226,14 @@ class Daemon {
           {{"mount_point", mount_point_},
            {"store", store_->name()},
            {"pid", static_cast<int64_t>(::getpid())}});
+      // mount(8), which gives us a source, makes an entry by itself where there is _netdev.
+      if (source_.empty() || !config_.mount.needs_network)
+        RecordMount(source_.empty() ? config_.name : source_, mount_point_);
       readiness.Ready();
     });
     unmounted_ = true;
     leaving_ = true;
+    ForgetIfGone();
     std::thread stopper;
     {
       const MutexLock lock(mutex_);
@@ -220,6 +242,11 @@ class Daemon {
     }
     if (stopper.joinable()) stopper.join();
     return served;
+  }
+
+  void ForgetIfGone() const {
+    const auto table = ReadMountTable();
+    if (table && FindMountAt(*table, mount_point_) == nullptr) ForgetMount(mount_point_);
   }
 
   Status Publish(const CallOptions& call) {
@@ -331,6 +358,7 @@ class Daemon {
 
   const MountConfig& config_;
   const std::string mount_point_;
+  const std::string source_;
   const bool on_terminal_;
   const WallTime started_;
   std::atomic<bool> leaving_ = false;
@@ -358,9 +386,8 @@ class Daemon {
 
 }  // namespace
 
-int ServeMount(const MountConfig& config, const std::string& mount_point, Readiness& readiness,
-               bool on_terminal) {
-  Daemon daemon(config, mount_point, on_terminal);
+int ServeMount(const MountConfig& config, const ServeRequest& request, Readiness& readiness) {
+  Daemon daemon(config, request);
   return daemon.Run(readiness);
 }
 

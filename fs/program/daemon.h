@@ -19,9 +19,13 @@
 
 namespace quayfs::program {
 
-/// Serves `config` at `mount_point` (resolved) and returns the exit status. REQUIRES: the process
-/// has no threads yet. `on_terminal`: standard error is one, and shows how far it is when it ends.
-int ServeMount(const MountConfig& config, const std::string& mount_point, Readiness& readiness,
-               bool on_terminal);
+struct ServeRequest {
+  std::string mount_point;   // resolved
+  std::string source;        // MountPlace::source
+  bool on_terminal = false;  // standard error is one, and shows how far it is when it ends
+};
+
+/// Serves `config` and returns the exit status. REQUIRES: the process has no threads yet.
+int ServeMount(const MountConfig& config, const ServeRequest& request, Readiness& readiness);
 
 }  // namespace quayfs::program

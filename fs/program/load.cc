@@ -12,8 +12,9 @@
 namespace quayfs::program {
 
 Result<MountConfig> LoadConfig(const std::string& config, const std::vector<std::string>& options,
-                               SecretUse secrets) {
+                               SecretUse secrets, bool ignore_unknown) {
   LoadOptions load;
+  load.ignore_unknown = ignore_unknown;
   load.resolve_secrets = secrets == SecretUse::kResolve;
   load.check_secret_sources = secrets == SecretUse::kCheck;
   for (const std::string& text : options) {

@@ -18,8 +18,9 @@ enum class SecretUse {
 
 /// The mount config with what -o says on top. Errors as LoadMountConfig's: one problem on each line
 /// of the message.
+/// `ignore_unknown`: options that nobody knows are a warning.
 Result<MountConfig> LoadConfig(const std::string& config, const std::vector<std::string>& options,
-                               SecretUse secrets);
+                               SecretUse secrets, bool ignore_unknown = false);
 
 /// To standard error, one line each.
 void PrintWarnings(const MountConfig& config);

@@ -40,7 +40,8 @@ Status WaitForPredecessor(const std::string& mount_point) {
 
 int RunMount(const MountRequest& request) {
   ForbidCoreDumps();
-  const auto config = LoadConfig(request.config, request.options, SecretUse::kResolve);
+  const auto config =
+      LoadConfig(request.config, request.options, SecretUse::kResolve, request.ignore_unknown);
   if (!config) {
     PrintError(config.error().message());
     return kExitUsage;
@@ -60,15 +61,17 @@ int RunMount(const MountRequest& request) {
     log_file = *std::move(opened);
     LogToFile(log_file.get());
   }
+  ServeRequest serve{place->path, request.source, false};
   if (request.foreground) {
     BlockSignals();
     Readiness readiness;
-    return ServeMount(*config, place->path, readiness, ::isatty(STDERR_FILENO) == 1);
+    serve.on_terminal = ::isatty(STDERR_FILENO) == 1;
+    return ServeMount(*config, serve, readiness);
   }
   return RunInBackground(log_file.get(), [&](Readiness& readiness) {
     if (!log_file.valid()) LogToSyslog();
     BlockSignals();
-    return ServeMount(*config, place->path, readiness, false);
+    return ServeMount(*config, serve, readiness);
   });
 }
 

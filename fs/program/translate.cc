@@ -80,7 +80,7 @@ FileSystemConfig TranslateFileSystem(const MountConfig& config, const MountPlace
 FuseConfig TranslateFuse(const MountConfig& config, const MountPlace& place) {
   FuseConfig fuse;
   fuse.mountpoint = place.mount_point;
-  fuse.source = config.name;
+  fuse.source = place.source.empty() ? config.name : place.source;
   fuse.allow_other = config.mount.allow_other;
   fuse.read_only = config.mount.read_only;
   fuse.trust_special_bits = config.mount.trust_special;

@@ -23,6 +23,7 @@ struct MountPlace {
   uid_t uid = 0;            // owns objects that carry no owner, unless the config names one
   gid_t gid = 0;
   std::string host_name;
+  std::string source;  // what mount(8) and df(1) show; "": the config's name
 };
 
 struct RoomConfigs {

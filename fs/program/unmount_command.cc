@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
@@ -113,6 +114,56 @@ int EndDaemon(const std::string& mount_point, ControlClient client) {
                   mount_point, left->files, left->files == 1 ? "" : "s", FormatSize(left->bytes)));
 }
 
+/// What the daemon says; an empty object if it does not answer any more.
+nlohmann::json StatusOf(const MountEntry& entry) {
+  auto client = ControlClient::ConnectTo(entry);
+  if (!client) return nlohmann::json::object();
+  auto status = client->AskStatus();
+  return status && status->is_object() ? *std::move(status) : nlohmann::json::object();
+}
+
+/// "3 files, 12.0 MiB, are"
+std::string CountLeft(uint64_t files, uint64_t bytes) {
+  return fmt::format("{} file{}, {}, {}", files, files == 1 ? "" : "s", FormatSize(bytes),
+                     files == 1 ? "is" : "are");
+}
+
+/// Lazily: the daemon serves those who have files open, and then brings the rest to the bucket.
+/// Else it ends at once, and the rest waits for the next mount.
+int UnmountNow(const MountEntry& entry, bool lazy) {
+  const nlohmann::json status = StatusOf(entry);
+  const Status unmounted = Unmount(entry.mount_point, lazy);
+  if (!unmounted) return Fail(unmounted.error().message());
+  if (lazy) {
+    const nlohmann::json pending = status.value("pending", nlohmann::json::object());
+    const uint64_t files = pending.value("files", uint64_t{0});
+    if (files > 0) {
+      PrintError(fmt::format(
+          "{} is unmounted; {} not in the bucket yet: its daemon (pid {}) goes on with them, and "
+          "quayfs status shows how far it is",
+          entry.mount_point, CountLeft(files, pending.value("bytes", uint64_t{0})),
+          status.value("pid", 0)));
+    }
+    return kExitOk;
+  }
+  auto client = ControlClient::ConnectTo(entry);
+  if (!client) return kExitOk;  // it has ended, because nothing was left
+  const UniqueFd process = OpenProcess(client->pid());
+  const auto left = client->AskEnd();
+  if (process.valid()) {
+    const Status ended = WaitForExit(process);
+    if (!ended) return Fail(ended.error().message());
+  }
+  if (!left || left->files == 0) return kExitOk;
+  const std::string directory =
+      status.value("cache", nlohmann::json::object()).value("directory", "its cache directory");
+  PrintError(
+      fmt::format("{} is unmounted; {} not in the bucket yet, and kept in {} until the next mount "
+                  "(or quayfs recover)",
+                  entry.mount_point, CountLeft(left->files, left->bytes), directory));
+  return kExitOk;
+}
+
 /// Unmounts, and returns when the daemon has ended: with success if everything is in the bucket.
 int UnmountAndWait(const MountEntry& entry, Style style) {
   auto client = ControlClient::ConnectTo(entry);
@@ -166,6 +217,7 @@ int RunUnmount(const UnmountRequest& request) {
   if (!entry) return Fail(entry.error().message());
   auto client = ControlClient::ConnectTo(*entry);
   if (client.Is(Code::kPermissionDenied)) return Fail(client.error().message());
+  if (client && (request.lazy || request.no_wait)) return UnmountNow(*entry, request.lazy);
   if (client) {
     const Style style = ProgressDisplay::StyleFor(request.quiet);
     const Status synced =
@@ -183,7 +235,7 @@ int RunUnmount(const UnmountRequest& request) {
   }
   // A daemon that is gone answers nobody: nothing can be open in a way that matters.
   const bool dead = client.Is(Code::kNotFound) && IsDeadMount(entry->mount_point);
-  const Status unmounted = Unmount(entry->mount_point, dead || request.force);
+  const Status unmounted = Unmount(entry->mount_point, dead || request.force || request.lazy);
   if (!unmounted) return Fail(unmounted.error().message());
   if (dead) RemoveControlSocket(*entry);
   return kExitOk;

@@ -21,6 +21,7 @@ using config_test::OptionsWith;
 using config_test::Parse;
 using config_test::TemporaryDirectory;
 using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -286,7 +287,119 @@ TEST(MountOptions, OverrideTheFile) {
   EXPECT_EQ(loaded->prefix, "x/");
   EXPECT_EQ(loaded->mount.file_mode, 0600U);
   EXPECT_EQ(loaded->store.signature_version, s3::SignatureVersion::kV2);
+  EXPECT_THAT(loaded->warnings,
+              ElementsAre("-o: 'use_path_request_style' is called use_pathstyle=true here",
+                          "-o: 'retries' is called extended.RetryCount=2 here",
+                          "-o: 'sigv2' is called extended.SignatureVersion=2 here"));
+}
+
+TEST(MountOptions, AnS3fsLineIsUnderstood) {
+  const Result<MountConfig> loaded =
+      Parse("bucket = \"b\"\n", WithMountOptions({"url=https://s3.example.org",
+                                                  "endpoint=eu-west-1",
+                                                  "use_cache=/var/tmp/c",
+                                                  "use_path_request_style",
+                                                  "multipart_size=32",
+                                                  "parallel_count=8",
+                                                  "connect_timeout=20",
+                                                  "readwrite-timeout=90",
+                                                  "stat_cache_expire=30",
+                                                  "--mp_umask=0022",
+                                                  "default_acl=private",
+                                                  "use_sse",
+                                                  "nomultipart",
+                                                  "dbglevel=warn",
+                                                  "compat_dir",
+                                                  "max_read=4096",
+                                                  "ensure_diskfree=100",
+                                                  "public_bucket=0",
+                                                  "nonempty",
+                                                  "no_check_certificate=0"}));
+  ASSERT_TRUE(loaded.ok()) << ErrorOf(loaded);
+  EXPECT_EQ(loaded->store.endpoint, "https://s3.example.org");
+  EXPECT_EQ(loaded->store.region, "eu-west-1");
+  EXPECT_EQ(loaded->cache.directory, "/var/tmp/c");
+  EXPECT_EQ(loaded->store.path_style, true);
+  EXPECT_EQ(loaded->transfer.chunk_size, uint64_t{32} << 20);
+  EXPECT_EQ(loaded->transfer.max_in_flight, 8U);
+  EXPECT_EQ(loaded->store.connect_timeout, std::chrono::seconds(20));
+  EXPECT_EQ(loaded->store.stall_timeout, std::chrono::seconds(90));
+  EXPECT_EQ(loaded->consistency.ttl, std::chrono::seconds(30));
+  EXPECT_EQ(loaded->mount.umask, 0022U);
+  EXPECT_EQ(loaded->store.sse, "AES256");
+  EXPECT_EQ(loaded->store.client_multipart, false);
+  EXPECT_EQ(loaded->log_level, LogLevel::kWarning);
+  EXPECT_FALSE(loaded->store.anonymous);
+  EXPECT_THAT(loaded->warnings,
+              Contains("-o: 'ensure_diskfree' is ignored: cache.size limits the cache"));
+  EXPECT_THAT(loaded->warnings, Contains("-o: 'endpoint' is called region=eu-west-1 here"));
+}
+
+TEST(MountOptions, OurOwnMeaningOfASharedNameStays) {
+  const Result<MountConfig> loaded =
+      Parse("bucket = \"b\"\n",
+            WithMountOptions({"endpoint=https://s3.example.org:9000", "connect_timeout=5s"}));
+  ASSERT_TRUE(loaded.ok()) << ErrorOf(loaded);
+  EXPECT_EQ(loaded->store.endpoint, "https://s3.example.org:9000");
+  EXPECT_EQ(loaded->store.connect_timeout, std::chrono::seconds(5));
   EXPECT_THAT(loaded->warnings, IsEmpty());
+}
+
+TEST(MountOptions, WhatOthersHaveAndWeCannotSaySoIsRefusedWithAWayOut) {
+  const auto refused = [](const std::string& option) {
+    return ErrorOf(Parse("bucket = \"b\"\n", WithMountOptions({option})));
+  };
+  EXPECT_THAT(refused("load_sse_c=/key"), HasSubstr("credentials.sse_customer_key"));
+  EXPECT_THAT(refused("allow_root"), HasSubstr("allow_other"));
+  EXPECT_THAT(refused("use_sse=custom"), HasSubstr("credentials.sse_customer_key"));
+  EXPECT_THAT(refused("dbglevel=loud"), HasSubstr("must be one of crit"));
+  EXPECT_THAT(refused("nomultipart=maybe"), HasSubstr("must be 0 or 1"));
+  EXPECT_EQ(refused("paralel_count=3"),
+            "-o: unknown option 'paralel_count', did you mean 'parallel_count'?");
+}
+
+TEST(MountOptions, SloppyMakesUnknownOnesAWarning) {
+  LoadOptions options = WithMountOptions({"what_is_this=1", "ro"});
+  options.ignore_unknown = true;
+  const Result<MountConfig> loaded = Parse("bucket = \"b\"\n", options);
+  ASSERT_TRUE(loaded.ok()) << ErrorOf(loaded);
+  EXPECT_TRUE(loaded->mount.read_only);
+  ASSERT_EQ(loaded->warnings.size(), 1U);
+  EXPECT_THAT(loaded->warnings[0], HasSubstr("what_is_this"));
+}
+
+TEST(MountOptions, NetdevSaysThatTheNetworkMayBeComing) {
+  EXPECT_FALSE(Parse("bucket = \"b\"\n")->mount.needs_network);
+  EXPECT_TRUE(Parse("bucket = \"b\"\n", WithMountOptions({"_netdev"}))->mount.needs_network);
+}
+
+TEST(LoadMountConfig, TheAddressOfABucketNeedsNoFile) {
+  LoadOptions options = WithMountOptions({"endpoint=https://s3.example.org", "anonymous"});
+  const Result<MountConfig> loaded = LoadMountConfig("s3://my-bucket/host-a/x", options);
+  ASSERT_TRUE(loaded.ok()) << ErrorOf(loaded);
+  EXPECT_EQ(loaded->store.provider, "s3");
+  EXPECT_EQ(loaded->store.bucket, "my-bucket");
+  EXPECT_EQ(loaded->prefix, "host-a/x/");
+  EXPECT_EQ(loaded->name, "my-bucket-host-a-x");
+  EXPECT_EQ(loaded->path, "s3://my-bucket/host-a/x");
+  EXPECT_THAT(loaded->cache.directory, HasSubstr("my-bucket-host-a-x"));
+
+  const Result<MountConfig> local = LoadMountConfig("local:///srv/objects", OptionsWith());
+  ASSERT_TRUE(local.ok()) << ErrorOf(local);
+  EXPECT_EQ(local->store.bucket, "/srv/objects");
+  EXPECT_EQ(local->name, "srv-objects");
+
+  const auto refused = [](const std::string& address) {
+    return ErrorOf(LoadMountConfig(address, OptionsWith()));
+  };
+  EXPECT_THAT(refused("s4://my-bucket"), HasSubstr("s4"));
+  EXPECT_THAT(refused("s3://"), HasSubstr("PROVIDER://BUCKET"));
+  EXPECT_THAT(refused("s3:///x"), HasSubstr("PROVIDER://BUCKET"));
+  EXPECT_THAT(refused("https://s3.example.org"), HasSubstr("endpoint=https://s3.example.org"));
+  // Keys never stand in an address, and are not repeated in a message.
+  EXPECT_THAT(refused("s3://AK:hunter2@b"),
+              AllOf(HasSubstr("PROVIDER://BUCKET"), Not(HasSubstr("hunter2"))));
+  EXPECT_THAT(refused("no-such-config-for-a-test"), HasSubstr("PROVIDER://"));
 }
 
 TEST(MountOptions, WhatFstabAndSystemdAddIsDroppedOrKeptForTheKernel) {

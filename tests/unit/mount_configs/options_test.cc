@@ -121,6 +121,7 @@ const std::vector<Row>& Rows() {
       {"mount.trust_special", "true", "true", "\"no\"", "must be true or false", ""},
       {"mount.interrupt_grace", "\"500ms\"", "\"500ms\"", "5", "must be a time", ""},
       {"mount.timeout", "\"5m\"", "\"5m\"", "5", "must be a time", ""},
+      {"mount.start_timeout", "\"2m\"", "\"2m\"", "5", "must be a time", ""},
       {"mount.capacity", "\"10TiB\"", "\"10TiB\"", "\"1B!\"", "must be a size", ""},
       {"log.level", "\"debug\"", "\"debug\"", "\"debgu\"", "did you mean \"debug\"?", ""},
   };
