@@ -37,9 +37,15 @@ void Core::DropDataLocked(Inode& inode) {
 
 Result<Opened> Core::OpenLocked(Inode& inode, int flags) {
   QUAY_ASSIGN(const std::shared_ptr<FileData> data, DataLocked(inode));
-  if (Writable(flags) && (flags & O_TRUNC) != 0 && data->size() > 0) {
-    QUAY_TRY(data->Truncate(0));
-    TouchLocked(inode, /*contents=*/true);
+  if (Writable(flags) && (flags & O_TRUNC) != 0) {
+    if (data->size() > 0) {
+      QUAY_TRY(data->Truncate(0));
+      TouchLocked(inode, /*contents=*/true);
+    } else {
+      AttributeChange truncated;  // moves the times even of an empty file
+      truncated.mtime_now = true;
+      ApplyChangeLocked(inode, truncated);
+    }
     inode.unsaved = true;
   }
   // The kernel updates atime on reads it answers itself; what is kept here follows the relatime
@@ -189,7 +195,7 @@ Result<size_t> Core::Read(const OpContext& context, OpenFile& file, uint64_t off
 Result<size_t> Core::Write(const OpContext& context, OpenFile& file, uint64_t offset,
                            std::span<const std::byte> data) {
   if (!file.writable) return Error(Code::kBadHandle, "the file is open for reading only");
-  if ((file.flags & O_APPEND) != 0) offset = file.data->size();
+  if ((file.flags & O_APPEND) != 0 && !context.page_writeback) offset = file.data->size();
   if (offset + data.size() > store_.capabilities().object_size_max) {
     return Error(Code::kTooLarge, "the object store takes objects of up to " +
                                       std::to_string(store_.capabilities().object_size_max) +
@@ -202,7 +208,7 @@ Result<size_t> Core::Write(const OpContext& context, OpenFile& file, uint64_t of
     inode->unsaved = true;
     if (!inode->streaming && offset + data.size() >= config_.stream_from) StreamLocked(*inode);
     // The kernel sees to it for writes that go through its page cache only.
-    if (context.uid != 0) DropSetIdLocked(*inode);
+    if (context.uid != 0 && !context.page_writeback) DropSetIdLocked(*inode);
     if (queue_.Find(inode->ino) == nullptr) NoteWorkLocked(*inode);
   }
   return data.size();

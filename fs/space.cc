@@ -38,11 +38,16 @@ Status Core::Allocate(const OpContext& context, OpenFile& file, const AllocateRe
       offset += written;
     }
   }
-  if (request.keep_size || end <= size) return {};
-  AttributeChange grow;
-  grow.size = end;
-  const auto grown = SetAttributes(context, file.ino, grow, &file);
-  return grown.ok() ? Status() : Status(grown.error());
+  const bool grows = !request.keep_size && end > size;
+  if (request.zero && !grows && request.offset < size) return {};
+  AttributeChange change;
+  if (grows) {
+    change.size = end;
+  } else {
+    change.mtime_now = true;  // as local file systems do, though nothing a reader sees has changed
+  }
+  const auto changed = SetAttributes(context, file.ino, change, &file);
+  return changed.ok() ? Status() : Status(changed.error());
 }
 
 }  // namespace quayfs

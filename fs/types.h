@@ -58,6 +58,9 @@ struct OpContext {
   /// False: answer from memory and local disk, or fail with kWouldBlock having changed nothing, so
   /// that the caller can run the same operation again on a thread that may wait.
   bool may_block = true;
+  /// Of a write: the kernel writes back a page of a mapping, by any handle that it finds. It goes
+  /// to its place, O_APPEND or not, and says nothing about who wrote.
+  bool page_writeback = false;
   CallOptions call;
 };
 

@@ -521,6 +521,7 @@ void OnWrite(fuse_req_t request, fuse_ino_t ino, const char* data, size_t size, 
   FileSystem& file_system = FileSystemOf(request);
   OpContext context = ContextOf(request);
   context.may_block = false;
+  context.page_writeback = info->writepage != 0;
   const auto bytes = std::as_bytes(std::span(data, size));
   const auto reply = [](fuse_req_t to, const Result<size_t>& written) {
     fuse_reply_write(to, *written);
@@ -535,7 +536,9 @@ void OnWrite(fuse_req_t request, fuse_ino_t ino, const char* data, size_t size, 
   const auto copy = std::make_shared<std::vector<std::byte>>(bytes.begin(), bytes.end());
   Serve(
       request, "write", ino,
-      [&file_system, file = FileOf(info), offset, copy](const OpContext& again) {
+      [&file_system, file = FileOf(info), offset, copy,
+       page_writeback = context.page_writeback](OpContext again) {
+        again.page_writeback = page_writeback;
         return file_system.Write(again, *file, static_cast<uint64_t>(offset), *copy);
       },
       reply);

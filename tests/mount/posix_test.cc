@@ -151,6 +151,34 @@ TEST_P(PosixTest, SharedMappingsReachTheBucket) {
   EXPECT_EQ(env().ObjectBody("m"), expected);
 }
 
+TEST_P(PosixTest, PagesOfAMappingGoToTheirPlaceEvenByAHandleThatAppends) {
+  WriteFile(Path("m"), std::string(5000, '.'));
+  {
+    const UniqueFd fd = Open("m", O_RDWR | O_APPEND);
+    void* memory = ::mmap(nullptr, 5000, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+    ASSERT_NE(memory, MAP_FAILED) << errno;
+    static_cast<char*>(memory)[100] = '!';
+    EXPECT_EQ(Try(::msync(memory, 5000, MS_SYNC)), 0);
+    ::munmap(memory, 5000);
+    EXPECT_EQ(::write(fd.get(), "end", 3), 3);
+  }
+  std::string expected(5000, '.');
+  expected[100] = '!';
+  EXPECT_EQ(env().ObjectBody("m"), expected + "end");
+}
+
+TEST_P(PosixTest, TruncatingAnEmptyFileMovesItsTime) {
+  WriteFile(Path("f"), "");
+  const timespec old = {1'000'000'000, 0};
+  const std::array<timespec, 2> times = {old, old};
+  ASSERT_EQ(::utimensat(AT_FDCWD, Path("f").c_str(), times.data(), 0), 0);
+  { const UniqueFd fd = Open("f", O_WRONLY | O_TRUNC); }
+  ASSERT_NO_FATAL_FAILURE(RemountCold());
+  struct stat facts {};
+  ASSERT_EQ(::stat(Path("f").c_str(), &facts), 0);
+  EXPECT_GT(facts.st_mtim.tv_sec, old.tv_sec);
+}
+
 TEST_P(PosixTest, LocksHoldBetweenProcesses) {
   const UniqueFd fd = Open("lock", O_RDWR | O_CREAT);
   ASSERT_EQ(::flock(fd.get(), LOCK_EX), 0);
