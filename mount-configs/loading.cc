@@ -74,6 +74,11 @@ std::string Loading::AbsolutePath(const std::string& path) const {
   if (path.empty() || path.front() == '/') return path;
   std::filesystem::path base = directory_;
   std::string rest = path;
+  // Where systemd puts what LoadCredential= names.
+  constexpr std::string_view kCredentials = "$CREDENTIALS_DIRECTORY/";
+  const std::optional<std::string> credentials = environment_("CREDENTIALS_DIRECTORY");
+  if (path.rfind(kCredentials, 0) == 0 && credentials && !credentials->empty())
+    return (std::filesystem::path(*credentials) / path.substr(kCredentials.size())).string();
   const std::optional<std::string> home = environment_("HOME");
   if (path.rfind("~/", 0) == 0 && home && !home->empty()) {
     base = *home;

@@ -61,7 +61,8 @@ class Loading {
   /// Where an option was set; the file as a whole if it was not.
   Origin OriginOf(std::string_view section, std::string_view key) const;
 
-  /// "~/x" below the home directory, "x" below the config file's, "/x" as it is. "" stays.
+  /// "~/x" below the home directory, "$CREDENTIALS_DIRECTORY/x" below that of the variable, "x"
+  /// below the config file's, "/x" as it is. "" stays.
   std::string AbsolutePath(const std::string& path) const;
 
   /// The config, or all problems, sorted by line, one on each.

@@ -90,6 +90,8 @@ void AddUnmount(CLI::App& app, Line& line, Chosen* chosen) {
       ->add_flag("-l,--lazy", line.unmount.lazy,
                  "Return at once, even if files are open: the daemon goes on by itself")
       ->excludes(no_wait);
+  command->add_flag("--if-dead", line.unmount.if_dead,
+                    "Only clear away what a daemon that is gone has left there");
   command->callback([&line, chosen] { *chosen = [&line] { return RunUnmount(line.unmount); }; });
 }
 

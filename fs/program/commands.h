@@ -31,6 +31,8 @@ struct UnmountRequest {
   bool no_wait = false;
   /// Takes the mount away now, even if files are open, and leaves the daemon to finish by itself.
   bool lazy = false;
+  /// Only clears away what a daemon that is gone has left; all else is left alone.
+  bool if_dead = false;
 };
 int RunUnmount(const UnmountRequest& request);
 

@@ -54,6 +54,9 @@ constexpr auto kLeaveLimit = std::chrono::minutes(30);
 constexpr auto kLeavePauseFirst = std::chrono::seconds(1);
 constexpr auto kLeavePauseMax = std::chrono::seconds(30);
 constexpr auto kProgressPause = std::chrono::milliseconds(200);
+constexpr auto kReportPause = std::chrono::seconds(1);
+// Asked for again and again while it leaves, which ends by itself after kLeaveLimit. Microseconds.
+constexpr std::string_view kMoreTime = "EXTEND_TIMEOUT_USEC=60000000\n";
 constexpr auto kLookAgain = std::chrono::milliseconds(500);
 
 /// It may work when tried again.
@@ -71,6 +74,7 @@ class Daemon {
         mount_point_(request.mount_point),
         source_(request.source),
         on_terminal_(request.on_terminal),
+        service_(request.service),
         started_(SystemClock().Now()) {}
 
   int Run(Readiness& readiness) {
@@ -89,6 +93,7 @@ class Daemon {
     {
       const MutexLock lock(mutex_);
       progress_shower_.request_stop();
+      reporter_.request_stop();
       outcome_ = published;
       ended_.NotifyAll();
     }
@@ -229,6 +234,8 @@ class Daemon {
       // mount(8), which gives us a source, makes an entry by itself where there is _netdev.
       if (source_.empty() || !config_.mount.needs_network)
         RecordMount(source_.empty() ? config_.name : source_, mount_point_);
+      service_.Tell("READY=1");
+      StartReports();
       readiness.Ready();
     });
     unmounted_ = true;
@@ -266,6 +273,30 @@ class Daemon {
       while (!stop.stop_requested()) {
         display.Show(Progress(), std::chrono::steady_clock::now());
         SystemClock().Sleep(kProgressPause, stop);
+      }
+    });
+  }
+
+  /// For the service manager: how it goes, a sign of life, and more time as long as it is leaving.
+  void StartReports() {
+    if (!service_.present()) return;
+    const MutexLock lock(mutex_);
+    reporter_ = std::jthread([this](const std::stop_token& stop) {
+      const Duration pause = service_.watchdog() > Duration(0)
+                                 ? std::min<Duration>(kReportPause, service_.watchdog() / 3)
+                                 : kReportPause;
+      std::string told;
+      bool stopping = false;
+      while (!stop.stop_requested()) {
+        std::string message;
+        const std::string status = ServiceStatus(mount_point_, leaving_, Progress());
+        if (status != told) message += "STATUS=" + status + "\n";
+        told = status;
+        if (service_.watchdog() > Duration(0)) message += "WATCHDOG=1\n";
+        if (leaving_ && !std::exchange(stopping, true)) message += "STOPPING=1\n";
+        if (leaving_) message += kMoreTime;
+        if (!message.empty()) service_.Tell(message);
+        SystemClock().Sleep(pause, stop);
       }
     });
   }
@@ -360,6 +391,7 @@ class Daemon {
   const std::string mount_point_;
   const std::string source_;
   const bool on_terminal_;
+  const ServiceManager service_;
   const WallTime started_;
   std::atomic<bool> leaving_ = false;
   std::atomic<bool> unmounted_ = false;  // Run() has returned
@@ -382,6 +414,7 @@ class Daemon {
   std::unique_ptr<SignalWatcher> signals_;
   std::unique_ptr<ControlServer> control_;
   std::jthread progress_shower_ QUAY_GUARDED_BY(mutex_);
+  std::jthread reporter_ QUAY_GUARDED_BY(mutex_);
 };
 
 }  // namespace

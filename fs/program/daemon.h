@@ -15,6 +15,7 @@
 #include <string>
 
 #include "fs/program/launch.h"
+#include "fs/program/service_manager.h"
 #include "mount-configs/mount_config.h"
 
 namespace quayfs::program {
@@ -23,6 +24,7 @@ struct ServeRequest {
   std::string mount_point;   // resolved
   std::string source;        // MountPlace::source
   bool on_terminal = false;  // standard error is one, and shows how far it is when it ends
+  ServiceManager service;    // is told how the daemon is
 };
 
 /// Serves `config` and returns the exit status. REQUIRES: the process has no threads yet.

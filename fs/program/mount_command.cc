@@ -12,6 +12,7 @@
 #include "fs/program/exit_status.h"
 #include "fs/program/launch.h"
 #include "fs/program/load.h"
+#include "fs/program/log_output.h"
 #include "fs/program/messages.h"
 #include "fs/program/mount_point.h"
 #include "fs/program/other_daemon.h"
@@ -40,6 +41,7 @@ Status WaitForPredecessor(const std::string& mount_point) {
 
 int RunMount(const MountRequest& request) {
   ForbidCoreDumps();
+  const ServiceManager service = ServiceManager::FromEnvironment();
   const auto config =
       LoadConfig(request.config, request.options, SecretUse::kResolve, request.ignore_unknown);
   if (!config) {
@@ -61,9 +63,11 @@ int RunMount(const MountRequest& request) {
     log_file = *std::move(opened);
     LogToFile(log_file.get());
   }
-  ServeRequest serve{place->path, request.source, false};
+  ServeRequest serve{place->path, request.source, false, {}};
   if (request.foreground) {
     BlockSignals();
+    serve.service = service;
+    if (!log_file.valid() && StandardErrorIsJournal()) LogToJournalStream();
     Readiness readiness;
     serve.on_terminal = ::isatty(STDERR_FILENO) == 1;
     return ServeMount(*config, serve, readiness);

@@ -7,36 +7,16 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <syslog.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <climits>
 #include <csignal>
-#include <string_view>
 
 #include "base/log.h"
 
 namespace quayfs::program {
-namespace {
-
-int SyslogPriority(LogLevel level) {
-  switch (level) {
-    case LogLevel::kDebug:
-      return LOG_DEBUG;
-    case LogLevel::kInfo:
-      return LOG_INFO;
-    case LogLevel::kWarning:
-      return LOG_WARNING;
-    case LogLevel::kError:
-      break;
-  }
-  return LOG_ERR;
-}
-
-}  // namespace
-
 void ForbidCoreDumps() {
   ::prctl(PR_SET_DUMPABLE, 0);
   const rlimit none{0, 0};
@@ -61,22 +41,6 @@ void BlockSignals() {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
-Result<UniqueFd> OpenLogFile(const std::string& path) {
-  UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!file.valid()) return ErrnoError(errno, "open the log file " + path);
-  return file;
-}
-
-void LogToFile(int file) {
-  SetLogSink([file](LogLevel /*level*/, std::string_view line) {
-    // One write per line, so that lines of several processes do not mix; there is nobody to tell of
-    // a full disk.
-    const std::string text = std::string(line) + '\n';
-    while (::write(file, text.data(), text.size()) < 0 && errno == EINTR) {
-    }
-  });
-}
-
 Status LeaveTerminal(int log_file) {
   if (::setsid() < 0) return ErrnoError(errno, "leave the terminal");
   if (::chdir("/") != 0) return ErrnoError(errno, "change to /");
@@ -87,16 +51,6 @@ Status LeaveTerminal(int log_file) {
     if (::dup2(instead, fd) < 0) return ErrnoError(errno, "leave the terminal");
   }
   return {};
-}
-
-void LogToSyslog() {
-  ::openlog("quayfs", LOG_PID, LOG_DAEMON);
-  SetLogSink([](LogLevel level, std::string_view line) {
-    // syslog has a time of its own.
-    const size_t blank = line.find(' ');
-    const std::string text(blank == std::string_view::npos ? line : line.substr(blank + 1));
-    ::syslog(SyslogPriority(level), "%s", text.c_str());
-  });
 }
 
 Status MakeDirectories(const std::string& path) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the process does to itself before it holds a secret or a thread: no core dumps, enough
-// descriptors, where the log goes.
+// descriptors, no terminal.
 
 #pragma once
 
@@ -22,18 +22,9 @@ void RaiseFileLimit();
 /// thread can wait for them; SIGPIPE is ignored.
 void BlockSignals();
 
-/// Opens a log file for appending, made with mode 0600; refuses a symbolic link.
-Result<UniqueFd> OpenLogFile(const std::string& path);
-
-/// The log goes to `file`, which must stay open.
-void LogToFile(int file);
-
 /// Standard input and output become /dev/null, standard error `log_file` or /dev/null too if that
 /// is -1; the process leaves its terminal's session and stands in "/".
 Status LeaveTerminal(int log_file);
-
-/// The log goes to syslog, which is the journal where there is one.
-void LogToSyslog();
 
 /// Makes a directory and those above it that are missing, mode 0700.
 Status MakeDirectories(const std::string& path);

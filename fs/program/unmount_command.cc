@@ -209,10 +209,20 @@ int WaitForLeaving(const UnmountRequest& request, const Error& not_mounted) {
   return ended ? kExitOk : Fail(ended.error().message());
 }
 
+/// For the service, whose mount point may be free, or somebody else's by now.
+int UnmountIfDead(const Result<MountEntry>& entry) {
+  if (!entry || !IsDeadMount(entry->mount_point)) return kExitOk;
+  const Status unmounted = Unmount(entry->mount_point, true);
+  if (!unmounted) return Fail(unmounted.error().message());
+  RemoveControlSocket(*entry);
+  return kExitOk;
+}
+
 }  // namespace
 
 int RunUnmount(const UnmountRequest& request) {
   const auto entry = FindQuayfs(request.mount_point);
+  if (request.if_dead) return UnmountIfDead(entry);
   if (entry.Is(Code::kNotFound)) return WaitForLeaving(request, entry.error());
   if (!entry) return Fail(entry.error().message());
   auto client = ControlClient::ConnectTo(*entry);

@@ -37,6 +37,17 @@ Result<std::string> Shell(const std::string& script, Duration timeout = std::chr
   return RunSecretCommand({"/bin/sh", "-c", script}, timeout);
 }
 
+TEST(SecretFiles, ThoseOfSystemdAreFoundByItsVariable) {
+  const TemporaryDirectory directory;
+  directory.Write("nightly.secret", "hunter2\n", 0600);
+  const Result<MountConfig> loaded = Parse(
+      "bucket = \"b\"\n[credentials]\naccess_key_id = \"AK\"\n"
+      "secret_access_key = { file = \"$CREDENTIALS_DIRECTORY/nightly.secret\" }\n",
+      OptionsWith({{"CREDENTIALS_DIRECTORY", directory.path()}}));
+  ASSERT_TRUE(loaded.ok()) << ErrorOf(loaded);
+  EXPECT_EQ(loaded->store.credentials.secret_access_key, "hunter2");
+}
+
 TEST(SecretFile, IsReadWithoutItsLineEnd) {
   const TemporaryDirectory directory;
   const std::string path = directory.Write("s", "hunter2 \r\n\n");
