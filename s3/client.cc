@@ -130,10 +130,10 @@ Result<std::string> Client::BucketRegion(const CallOptions& call) {
 Status Client::CreateBucket(const std::string& acl, const CallOptions& call) {
   if (!IsHeaderValue(acl)) return BadField("bucket ACL", "has characters it cannot have");
   Operation operation = impl_->BucketOperation("create bucket", "PUT");
-  if (!acl.empty()) operation.headers.Set("x-amz-acl", acl);
+  if (!acl.empty() && !impl_->dialect.names().acl.empty())
+    operation.headers.Set(impl_->dialect.names().acl, acl);
   const std::string region = impl_->region();
-  // The service's first region is the one that must not be named.
-  const std::string text = region.empty() || region == "us-east-1" ? "" : WriteCreateBucket(region);
+  const std::string text = impl_->dialect.WriteCreateBucket(region);
   const MemoryBody body{text};
   if (!text.empty()) impl_->AddDocument(&body, text, &operation);
   const Result<Reply> reply = impl_->Run(operation, call);
@@ -148,7 +148,7 @@ Result<std::vector<std::string>> Client::ListBuckets(const CallOptions& call) {
   operation.scope = Operation::Scope::kService;
   operation.reply_limit = kXmlReplyLimit;
   QUAY_ASSIGN(const Reply reply, impl_->Run(operation, call));
-  return ParseBuckets(reply.body);
+  return impl_->dialect.ParseBuckets(reply.body);
 }
 
 }  // namespace quayfs::s3

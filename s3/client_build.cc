@@ -32,7 +32,7 @@ constexpr PropertyHeader kPropertyHeaders[] = {
 };
 
 void AddUnlessEmpty(std::string_view name, std::string_view value, HttpHeaders* headers) {
-  if (!value.empty()) headers->Set(name, value);
+  if (!value.empty() && !name.empty()) headers->Set(name, value);
 }
 
 Result<BodyDigest> DigestBody(const RequestBody& body, bool want_sha256, bool want_md5) {
@@ -102,6 +102,13 @@ Operation Client::Impl::BucketOperation(std::string_view doing, std::string_view
   return operation;
 }
 
+std::vector<QueryParameter> Client::Impl::PartQuery(const std::string& upload_id,
+                                                    int number) const {
+  const DialectNames& names = dialect.names();
+  return {{std::string(names.part_number), std::to_string(number)},
+          {std::string(names.upload_id), upload_id}};
+}
+
 Status Client::Impl::AddObjectHeaders(const ObjectProperties& properties,
                                       HttpHeaders* headers) const {
   for (const PropertyHeader& property : kPropertyHeaders) {
@@ -113,11 +120,12 @@ Status Client::Impl::AddObjectHeaders(const ObjectProperties& properties,
     }
     AddUnlessEmpty(property.name, value, headers);
   }
-  QUAY_TRY(AddMetadataHeaders(properties.metadata, headers));
-  AddUnlessEmpty("x-amz-storage-class", config.storage_class, headers);
-  AddUnlessEmpty("x-amz-acl", config.acl, headers);
-  AddUnlessEmpty("x-amz-server-side-encryption", config.sse, headers);
-  AddUnlessEmpty("x-amz-server-side-encryption-aws-kms-key-id", config.sse_kms_key_id, headers);
+  const DialectNames& names = dialect.names();
+  QUAY_TRY(AddMetadataHeaders(properties.metadata, headers, names.metadata_prefix));
+  AddUnlessEmpty(names.storage_class, config.storage_class, headers);
+  AddUnlessEmpty(names.acl, config.acl, headers);
+  AddUnlessEmpty(names.sse, config.sse, headers);
+  AddUnlessEmpty(names.sse_kms_key_id, config.sse_kms_key_id, headers);
   AddCustomerKey(headers);
   return {};
 }
@@ -140,30 +148,32 @@ Status Client::Impl::AddCondition(const Condition& condition, HttpHeaders* heade
 }
 
 void Client::Impl::AddCustomerKey(HttpHeaders* headers) const {
-  if (config.sse_customer_key.empty()) return;
-  const std::string prefix = "x-amz-server-side-encryption-customer-";
-  headers->Set(prefix + "algorithm", "AES256");
-  headers->Set(prefix + "key", Base64Encode(config.sse_customer_key));
-  headers->Set(prefix + "key-MD5", Base64Encode(Md5(config.sse_customer_key)));
+  AddCustomerKeyAs(dialect.names().customer_key, headers);
+}
+
+void Client::Impl::AddCustomerKeyAs(std::string_view prefix, HttpHeaders* headers) const {
+  if (config.sse_customer_key.empty() || prefix.empty()) return;
+  const std::string begin(prefix);
+  headers->Set(begin + "algorithm", "AES256");
+  headers->Set(begin + "key", Base64Encode(config.sse_customer_key));
+  headers->Set(begin + "key-MD5", Base64Encode(Md5(config.sse_customer_key)));
 }
 
 void Client::Impl::AddCopySource(const std::string& source_key, const std::string& source_etag,
                                  HttpHeaders* headers) const {
-  headers->Set("x-amz-copy-source",
-               "/" + PercentEncode(config.bucket, false) + "/" + PercentEncode(source_key, true));
-  AddUnlessEmpty("x-amz-copy-source-if-match", source_etag, headers);
-  if (config.sse_customer_key.empty()) return;
-  const std::string prefix = "x-amz-copy-source-server-side-encryption-customer-";
-  headers->Set(prefix + "algorithm", "AES256");
-  headers->Set(prefix + "key", Base64Encode(config.sse_customer_key));
-  headers->Set(prefix + "key-MD5", Base64Encode(Md5(config.sse_customer_key)));
+  const DialectNames& names = dialect.names();
+  headers->Set(names.copy_source,
+               "/" + PercentEncode(config.bucket, false) + "/" + dialect.EncodeKey(source_key));
+  AddUnlessEmpty(names.copy_source_if_match, source_etag, headers);
+  AddCustomerKeyAs(names.copy_source_customer_key, headers);
 }
 
 Result<BodyDigest> Client::Impl::AddBody(const RequestBody* body, bool md5_header,
                                          Operation* operation) const {
   static const MemoryBody kEmpty{std::string_view()};
   operation->body = body == nullptr ? &kEmpty : body;
-  const bool hashes = config.signature == SignatureVersion::kV4 && !config.credentials.anonymous();
+  const bool hashes = config.signature == SignatureVersion::kV4 && !dialect.has_own_signature() &&
+                      !config.credentials.anonymous();
   const bool want_sha256 = hashes && !payload_unsigned();
   // One proof that the bytes arrived is enough: the hash in the signature, else the ETag of the
   // reply.
@@ -190,20 +200,21 @@ void Client::Impl::AddDocument(const MemoryBody* body, std::string_view text,
                                Operation* operation) const {
   operation->body = body;
   operation->payload_hash = HexEncode(Sha256(text));
-  operation->headers.Set("Content-Type", "application/xml");
+  operation->headers.Set("Content-Type", dialect.names().document_type);
 }
 
-ObjectHead ParseObjectHeaders(const std::string& key, const HttpHeaders& headers) {
+ObjectHead ParseObjectHeaders(const Dialect& dialect, const std::string& key,
+                              const HttpHeaders& headers) {
   ObjectHead head;
   head.info.key = key;
   head.info.etag = TrimBlanks(headers.Get("etag"));
-  head.info.storage_class = headers.Get("x-amz-storage-class");
+  head.info.storage_class = headers.Get(dialect.names().storage_class);
   if (const Result<WallTime> time = ParseHttpDate(headers.Get("last-modified")))
     head.info.last_modified = *time;
   for (const PropertyHeader& property : kPropertyHeaders) {
     head.properties.*property.field = headers.Get(property.name);
   }
-  head.properties.metadata = MetadataFromHeaders(headers);
+  head.properties.metadata = MetadataFromHeaders(headers, dialect.names().metadata_prefix);
   return head;
 }
 
@@ -225,7 +236,7 @@ Status Client::Impl::CheckEtag(const Operation& operation, const BodyDigest& dig
     detail.http_status = 400;
     detail.service_code = "BadDigest";
   }
-  detail.request_id = reply.Get("x-amz-request-id");
+  detail.request_id = reply.Get(dialect.names().request_id);
   return Error(
       Code::kCorrupt,
       fmt::format("cannot {}: the service stored other bytes than were sent (ETag {}, MD5 {})",

@@ -23,6 +23,7 @@
 
 #include "base/mutex.h"
 #include "s3/client.h"
+#include "s3/dialect.h"
 #include "s3/retry.h"
 #include "s3/sign_v4.h"
 #include "s3/uri.h"
@@ -32,7 +33,8 @@ namespace quayfs::s3 {
 
 /// One S3 request before it has an address and a signature.
 struct Operation {
-  enum class Scope { kObject, kBucket, kService };
+  /// kDiscovery: the bucket, asked for at ClientConfig::service_host and without a signature.
+  enum class Scope { kObject, kBucket, kService, kDiscovery };
 
   std::string doing;  // "read object 'a/b'": follows "cannot" in messages
   std::string method;
@@ -43,9 +45,9 @@ struct Operation {
   const RequestBody* body = nullptr;
   std::string payload_hash{kEmptyPayloadHash};
   size_t reply_limit = kXmlErrorLimit;
-  /// A 2xx without a well-formed XML body is a failure (copy, part copy, complete;
+  /// A 2xx without a well-formed document is a failure (copy, part copy, complete;
   /// protocol.md 3.7).
-  bool reply_must_be_xml = false;
+  bool reply_must_be_document = false;
   /// The service may work on it for minutes without a byte: ClientConfig::work_patience applies.
   bool long_work = false;
   /// Nothing below the retry policy may send it again: the meaning of a refusal depends on whether
@@ -92,6 +94,7 @@ class Client::Impl {
   Impl(ClientConfig config, HttpClient& http, Clock& clock);
 
   const ClientConfig config;
+  const Dialect& dialect;
   HttpClient& http;
   Clock& clock;
   Retrier retrier;
@@ -114,11 +117,14 @@ class Client::Impl {
   Operation ObjectOperation(std::string_view verb, std::string_view method,
                             const std::string& key) const;
   Operation BucketOperation(std::string_view doing, std::string_view method) const;
+  std::vector<QueryParameter> PartQuery(const std::string& upload_id, int number) const;
   /// The headers of everything that makes an object: properties, storage class, ACL, encryption.
   /// kInvalidArgument.
   Status AddObjectHeaders(const ObjectProperties& properties, HttpHeaders* headers) const;
   Status AddCondition(const Condition& condition, HttpHeaders* headers) const;
   void AddCustomerKey(HttpHeaders* headers) const;
+  /// The three headers of SSE-C, whose names begin with `prefix`.
+  void AddCustomerKeyAs(std::string_view prefix, HttpHeaders* headers) const;
   void AddCopySource(const std::string& source_key, const std::string& source_etag,
                      HttpHeaders* headers) const;
   /// Sets body, payload hash and, if asked for, Content-MD5, reading the body once if a digest is
@@ -179,8 +185,10 @@ class Client::Impl {
   Result<Reply> Send(const Operation& operation, const Route& route, SuccessBody* stream,
                      const CallOptions& call);
   void NoteServerTime(const HttpHeaders& headers);
-  bool Correct(const Error& error, const Reply& reply, const Route& route, Corrections* corrections,
-               const CallOptions& call);
+  bool HidesError(const Operation& operation, const Reply& reply) const;
+  Error ServiceError(const Operation& operation, const Reply& reply) const;
+  bool Correct(const Operation& operation, const Error& error, const Reply& reply,
+               const Route& route, Corrections* corrections, const CallOptions& call);
   bool CorrectClock(const Error& error, const Reply& reply, const Route& route);
   bool CorrectRegion(const Error& error, const Route& route, const CallOptions& call);
   bool payload_unsigned() const;
@@ -204,7 +212,8 @@ bool MayHaveHappened(const Error& error);
 Error WithCondition(const Error& error, const Condition& condition);
 
 /// An object's description from the headers of a HEAD or GET; the size is left at 0.
-ObjectHead ParseObjectHeaders(const std::string& key, const HttpHeaders& headers);
+ObjectHead ParseObjectHeaders(const Dialect& dialect, const std::string& key,
+                              const HttpHeaders& headers);
 
 /// `text` for a message: control characters shown as '?'.
 std::string Printable(std::string_view text);

@@ -28,18 +28,13 @@ Result<ListPage> Client::List(const ListRequest& request, const CallOptions& cal
   const std::string position = request.token.empty() ? "" : request.token.substr(1);
 
   Operation operation = impl_->BucketOperation("list bucket", "GET");
-  operation.query = {{"prefix", request.prefix},
-                     {"max-keys", std::to_string(std::min(request.max_keys, 1000))}};
-  if (v2) operation.query.push_back({"list-type", "2"});
-  if (!request.delimiter.empty()) operation.query.push_back({"delimiter", request.delimiter});
-  if (impl_->config.list_url_encode) operation.query.push_back({"encoding-type", "url"});
-  if (!position.empty())
-    operation.query.push_back({v2 ? "continuation-token" : "marker", position});
+  const ListVersion version = v2 ? ListVersion::kV2 : ListVersion::kV1;
+  operation.query =
+      impl_->dialect.ListQuery({request, position, version, impl_->config.list_url_encode});
   operation.reply_limit = kXmlReplyLimit;
 
   QUAY_ASSIGN(const Reply reply, impl_->Run(operation, call));
-  Result<ListReply> parsed =
-      ParseList(reply.body, request, v2 ? ListVersion::kV2 : ListVersion::kV1);
+  Result<ListReply> parsed = impl_->dialect.ParseList(reply.body, request, version);
   if (!parsed) return parsed.error().WithContext("cannot " + operation.doing);
   if (v2 && parsed->is_v1) {
     // A continuation token means nothing to V1: this page would be the first one again.
@@ -72,7 +67,7 @@ Outcomes OutcomesOf(const DeleteReply& reply) {
   Outcomes outcomes;
   for (const std::string& key : reply.deleted) outcomes.insert_or_assign(key, Status());
   for (const DeleteReply::Failure& failure : reply.failures) {
-    if (failure.code == "NoSuchKey") {
+    if (CodeForService(failure.code) == Code::kNotFound) {
       outcomes.insert_or_assign(failure.key, Status());
       continue;
     }
@@ -111,12 +106,12 @@ Result<std::unordered_map<std::string, Status>> Client::Impl::DeleteBatch(
     Operation operation = BucketOperation("delete objects in bucket", "POST");
     operation.query = {{"delete", std::nullopt}};
     operation.reply_limit = kXmlReplyLimit;
-    const std::string text = WriteDelete(keys);
+    const std::string text = dialect.WriteDelete(keys);
     const MemoryBody body{text};
     AddDocument(&body, text, &operation);
     operation.headers.Set("Content-MD5", Base64Encode(Md5(text)));
     QUAY_ASSIGN(const Reply reply, Exchange(operation, nullptr, &corrections, call));
-    Result<DeleteReply> parsed = ParseDelete(reply.body);
+    Result<DeleteReply> parsed = dialect.ParseDelete(reply.body);
     if (!parsed) return parsed.error().WithContext("cannot " + operation.doing);
     // Some services answer quietly although they were asked not to.
     const bool quiet = parsed->deleted.empty();
@@ -173,7 +168,7 @@ Result<std::vector<DeleteOutcome>> Client::DeleteMany(const std::vector<std::str
   std::unordered_set<std::string_view> seen;
   for (const std::string& key : keys) {
     if (!seen.insert(key).second) continue;
-    if (!impl_->batch_delete || !XmlCarriesKey(key)) {
+    if (!impl_->batch_delete || !impl_->dialect.DocumentCarriesKey(key)) {
       single.push_back(key);
       continue;
     }

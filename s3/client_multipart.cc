@@ -70,7 +70,7 @@ Result<std::string> Client::CreateUpload(const std::string& key, const ObjectPro
   // A POST always has a type, and signatures cover it.
   if (!operation.headers.Has("content-type"))
     operation.headers.Set("Content-Type", "binary/octet-stream");
-  operation.reply_must_be_xml = true;
+  operation.reply_must_be_document = true;
 
   const WallTime began = impl_->clock.Now();
   Corrections corrections;
@@ -82,7 +82,7 @@ Result<std::string> Client::CreateUpload(const std::string& key, const ObjectPro
       unclear = unclear || MayHaveHappened(reply.error());
       return reply.error();
     }
-    Result<std::string> upload_id = ParseInitiate(reply->body);
+    Result<std::string> upload_id = impl_->dialect.ParseInitiate(reply->body);
     if (!upload_id) return upload_id.error().WithContext("cannot " + operation.doing);
     created = ServerTime(reply->headers, "").value_or(impl_->clock.Now());
     return upload_id;
@@ -111,8 +111,7 @@ Result<PartInfo> Client::UploadPart(const UploadPartRequest& request, const Call
   QUAY_TRY(CheckPartNumber(request.number));
   Operation operation = impl_->ObjectOperation(
       fmt::format("upload part {} of object", request.number), "PUT", request.key);
-  operation.query = {{"partNumber", std::to_string(request.number)},
-                     {"uploadId", request.upload_id}};
+  operation.query = impl_->PartQuery(request.upload_id, request.number);
   impl_->AddCustomerKey(&operation.headers);
   QUAY_ASSIGN(const BodyDigest digest,
               impl_->AddBody(request.body, impl_->config.content_md5, &operation));
@@ -141,17 +140,16 @@ Result<PartInfo> Client::CopyPart(const CopyPartRequest& request, const CallOpti
   }
   Operation operation = impl_->ObjectOperation(
       fmt::format("copy part {} of object", request.number), "PUT", request.key);
-  operation.query = {{"partNumber", std::to_string(request.number)},
-                     {"uploadId", request.upload_id}};
-  operation.reply_must_be_xml = true;
+  operation.query = impl_->PartQuery(request.upload_id, request.number);
+  operation.reply_must_be_document = impl_->dialect.writes_answer_in_documents();
   operation.long_work = true;
   impl_->AddCustomerKey(&operation.headers);
   impl_->AddCopySource(request.source_key, request.source_etag, &operation.headers);
   operation.headers.Set(
-      "x-amz-copy-source-range",
+      impl_->dialect.names().copy_source_range,
       fmt::format("bytes={}-{}", request.source_range.begin, request.source_range.end - 1));
   QUAY_ASSIGN(const Reply reply, impl_->Run(operation, call));
-  Result<CopyReply> copied = ParseCopy(reply.body);
+  Result<CopyReply> copied = impl_->dialect.ParseCopy(reply.body, reply.headers);
   if (!copied) return copied.error().WithContext("cannot " + operation.doing);
   return PartInfo{request.number, copied->etag, request.source_range.length()};
 }
@@ -219,15 +217,17 @@ Result<ObjectInfo> Client::CompleteUpload(const CompleteRequest& request, const 
   QUAY_TRY(CheckComplete(request));
   Operation operation =
       impl_->ObjectOperation("complete the upload of object", "POST", request.key);
-  operation.query = {{"uploadId", request.upload_id}};
-  operation.reply_must_be_xml = true;
+  operation.query = {{std::string(impl_->dialect.names().upload_id), request.upload_id}};
+  operation.reply_must_be_document = impl_->dialect.writes_answer_in_documents();
   operation.long_work = true;
   operation.sent_once = true;
   QUAY_TRY(impl_->AddCondition(request.condition, &operation.headers));
   impl_->AddCustomerKey(&operation.headers);
-  const std::string text = WriteComplete(request.parts);
+  const std::string text = impl_->dialect.WriteComplete(request.parts);
   const MemoryBody body{text};
   impl_->AddDocument(&body, text, &operation);
+  const std::string announced = impl_->dialect.AnnouncedEtag(request.parts);
+  if (!announced.empty()) operation.headers.Set("ETag", announced);
 
   Corrections corrections;
   bool unclear = false;
@@ -250,7 +250,7 @@ Result<ObjectInfo> Client::CompleteUpload(const CompleteRequest& request, const 
       unclear = unclear || MayHaveHappened(error);
       return WithCondition(error, request.condition);
     }
-    Result<std::string> etag = ParseComplete(reply->body);
+    Result<std::string> etag = impl_->dialect.ParseComplete(reply->body, reply->headers);
     if (!etag) return etag.error().WithContext("cannot " + operation.doing);
     ObjectInfo info;
     info.key = request.key;
@@ -271,7 +271,7 @@ Status Client::AbortUpload(const std::string& key, const std::string& upload_id,
                            const CallOptions& call) {
   QUAY_TRY(CheckUpload(key, upload_id));
   Operation operation = impl_->ObjectOperation("abort the upload of object", "DELETE", key);
-  operation.query = {{"uploadId", upload_id}};
+  operation.query = {{std::string(impl_->dialect.names().upload_id), upload_id}};
   const Result<Reply> reply = impl_->Run(operation, call);
   if (!reply && !reply.Is(Code::kNotFound)) return reply.error();
   impl_->ForgetUpload(upload_id);
@@ -288,11 +288,10 @@ Result<std::vector<PartInfo>> Client::ListParts(const std::string& key,
   int marker = 0;
   for (;;) {
     Operation operation = impl_->ObjectOperation("list the uploaded parts of object", "GET", key);
-    operation.query = {{"uploadId", upload_id}, {"max-parts", "1000"}};
-    if (marker != 0) operation.query.push_back({"part-number-marker", std::to_string(marker)});
+    operation.query = impl_->dialect.PartsQuery(upload_id, marker);
     operation.reply_limit = kXmlReplyLimit;
     QUAY_ASSIGN(const Reply reply, impl_->Run(operation, call));
-    Result<PartsReply> page = ParseParts(reply.body);
+    Result<PartsReply> page = impl_->dialect.ParseParts(reply.body);
     if (!page) return page.error().WithContext("cannot " + operation.doing);
     parts.insert(parts.end(), page->parts.begin(), page->parts.end());
     if (!page->truncated) break;
@@ -313,15 +312,11 @@ Result<std::vector<UploadInfo>> Client::ListUploads(const std::string& prefix,
   std::pair<std::string, std::string> marker;
   for (;;) {
     Operation operation = impl_->BucketOperation("list the unfinished uploads of bucket", "GET");
-    operation.query = {{"uploads", std::nullopt}, {"max-uploads", "1000"}, {"prefix", prefix}};
-    if (impl_->config.list_url_encode) operation.query.push_back({"encoding-type", "url"});
-    if (!marker.first.empty()) {
-      operation.query.push_back({"key-marker", marker.first});
-      operation.query.push_back({"upload-id-marker", marker.second});
-    }
+    operation.query = impl_->dialect.UploadsQuery(prefix, marker.first, marker.second,
+                                                  impl_->config.list_url_encode);
     operation.reply_limit = kXmlReplyLimit;
     QUAY_ASSIGN(const Reply reply, impl_->Run(operation, call));
-    Result<UploadsReply> page = ParseUploads(reply.body, prefix);
+    Result<UploadsReply> page = impl_->dialect.ParseUploads(reply.body, prefix);
     if (!page) return page.error().WithContext("cannot " + operation.doing);
     uploads.insert(uploads.end(), page->uploads.begin(), page->uploads.end());
     if (!page->truncated) return uploads;

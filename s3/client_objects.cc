@@ -28,7 +28,7 @@ Result<ObjectHead> Client::Impl::HeadOf(const std::string& key, const CallOption
   Operation operation = ObjectOperation("look at object", "HEAD", key);
   AddCustomerKey(&operation.headers);
   QUAY_ASSIGN(const Reply reply, Run(operation, call));
-  ObjectHead head = ParseObjectHeaders(key, reply.headers);
+  ObjectHead head = ParseObjectHeaders(dialect, key, reply.headers);
   const Result<uint64_t> size = ParseUint(reply.headers.Get("content-length"));
   if (!size)
     return Error(Code::kCorrupt,
@@ -82,8 +82,9 @@ std::optional<ContentRange> ParseContentRange(std::string_view text) {
 // One Get over all its attempts: what was asked, and how far the bytes have come.
 class Download final : public SuccessBody {
  public:
-  Download(const GetRequest& request, ByteSink& sink)
-      : request_(request),
+  Download(const Dialect& dialect, const GetRequest& request, ByteSink& sink)
+      : dialect_(dialect),
+        request_(request),
         sink_(sink),
         pin_(request.if_match),
         next_(request.range ? request.range->begin : 0),
@@ -113,7 +114,7 @@ class Download final : public SuccessBody {
   }
 
   Status Begin(int status, const HttpHeaders& headers) override {
-    ObjectHead head = ParseObjectHeaders(request_.key, headers);
+    ObjectHead head = ParseObjectHeaders(dialect_, request_.key, headers);
     QUAY_TRY(CheckVersion(head.info.etag));
     QUAY_TRY(status == 206 ? CheckPartial(headers) : CheckWhole(headers));
     if (pin_.empty()) pin_ = head.info.etag;
@@ -193,6 +194,7 @@ class Download final : public SuccessBody {
     return length && *length == expected;
   }
 
+  const Dialect& dialect_;
   const GetRequest& request_;
   ByteSink& sink_;
   std::string pin_;  // the ETag that every further reply must have
@@ -214,7 +216,7 @@ Result<ObjectHead> Client::Get(const GetRequest& request, ByteSink& sink, const 
   }
   if (!IsHeaderValue(request.if_match))
     return Error(Code::kInvalidArgument, "the ETag of a read is none");
-  Download download(request, sink);
+  Download download(impl_->dialect, request, sink);
   Corrections corrections;
   // The inner result is an error that must not be repeated, whatever its code says to the retry
   // layer.
@@ -274,7 +276,7 @@ Result<ObjectInfo> Client::Put(const PutRequest& request, const CallOptions& cal
       return WithCondition(reply.error(), request.condition);
     }
     QUAY_TRY(impl_->CheckEtag(operation, digest, reply->headers, !conditional));
-    ObjectInfo info = ParseObjectHeaders(request.key, reply->headers).info;
+    ObjectInfo info = ParseObjectHeaders(impl_->dialect, request.key, reply->headers).info;
     info.size = size;
     info.storage_class = impl_->config.storage_class;
     if (const std::optional<WallTime> now = ServerTime(reply->headers, ""))
@@ -301,9 +303,12 @@ Result<ObjectInfo> Client::Copy(const CopyRequest& request, const CallOptions& c
     return Error(Code::kInvalidArgument, "the ETag of a copy's source is none");
   Operation operation = impl_->ObjectOperation(
       fmt::format("copy object '{}' to", Printable(request.source_key)), "PUT", request.key);
-  operation.reply_must_be_xml = true;
+  operation.reply_must_be_document = impl_->dialect.writes_answer_in_documents();
   operation.long_work = true;
-  if (request.properties) operation.headers.Set("x-amz-metadata-directive", "REPLACE");
+  const DialectNames& names = impl_->dialect.names();
+  if (request.properties) {
+    operation.headers.Set(names.metadata_directive, names.metadata_replace);
+  }
   QUAY_TRY(
       impl_->AddObjectHeaders(request.properties.value_or(ObjectProperties{}), &operation.headers));
   QUAY_TRY(impl_->AddCondition(request.condition, &operation.headers));
@@ -330,7 +335,7 @@ Result<ObjectInfo> Client::Copy(const CopyRequest& request, const CallOptions& c
       unclear = unclear || MayHaveHappened(reply.error());
       return CopyError(reply.error(), request);
     }
-    Result<CopyReply> copied = ParseCopy(reply->body);
+    Result<CopyReply> copied = impl_->dialect.ParseCopy(reply->body, reply->headers);
     if (!copied) return copied.error().WithContext("cannot " + operation.doing);
     ObjectInfo info;
     info.key = request.key;

@@ -12,7 +12,6 @@
 #include "s3/client_impl.h"
 #include "s3/errors.h"
 #include "s3/sign_v2.h"
-#include "s3/xml_reader.h"
 
 namespace quayfs::s3 {
 namespace {
@@ -63,16 +62,6 @@ class ReplyReader final : public ResponseHandler {
   bool overlong_error_ = false;
 };
 
-// A reply with status 2xx that is a failure all the same.
-bool HidesError(const Operation& operation, const Reply& reply) {
-  const std::string_view body = TrimBlanks(reply.body);
-  if (operation.reply_must_be_xml) {
-    return body.empty() || !XmlDocument::Parse(body, operation.reply_limit) ||
-           ParseError(body).has_value();
-  }
-  return !body.empty() && body.size() <= kXmlErrorLimit && ParseError(body).has_value();
-}
-
 }  // namespace
 
 bool MayHaveHappened(const Error& error) {
@@ -87,8 +76,24 @@ bool MayHaveHappened(const Error& error) {
   return row != nullptr && !row->refused;
 }
 
+// A reply with status 2xx that is a failure all the same.
+bool Client::Impl::HidesError(const Operation& operation, const Reply& reply) const {
+  const std::string_view body = TrimBlanks(reply.body);
+  if (operation.reply_must_be_document) {
+    return body.empty() || !dialect.IsDocument(body, operation.reply_limit) ||
+           dialect.ParseError(body).has_value();
+  }
+  return !body.empty() && body.size() <= kXmlErrorLimit && dialect.ParseError(body).has_value();
+}
+
+Error Client::Impl::ServiceError(const Operation& operation, const Reply& reply) const {
+  return MakeServiceError({reply.status, &reply.headers, reply.body, clock.Now(), dialect},
+                          operation.doing);
+}
+
 Client::Impl::Impl(ClientConfig client_config, HttpClient& http_client, Clock& wall_clock)
     : config(std::move(client_config)),
+      dialect(*config.dialect),
       http(http_client),
       clock(wall_clock),
       retrier(config.retry, wall_clock),
@@ -169,9 +174,21 @@ HttpRequest Client::Impl::Prepare(const Operation& operation, const Route& route
   request.method = operation.method;
   request.scheme = config.scheme;
   request.port = config.port;
-  Address address = operation.scope == Operation::Scope::kService
-                        ? ServiceAddress(config, route.host)
-                        : ObjectAddress(config, route.host, operation.key);
+  const std::string& service = config.service_host.empty() ? route.host : config.service_host;
+  Address address;
+  switch (operation.scope) {
+    case Operation::Scope::kService:
+      address = ServiceAddress(config, service);
+      break;
+    case Operation::Scope::kDiscovery:
+      address = ServiceAddress(config, service);
+      address.path += PercentEncode(config.bucket, false);
+      break;
+    case Operation::Scope::kBucket:
+    case Operation::Scope::kObject:
+      address = ObjectAddress(config, route.host, operation.key);
+      break;
+  }
   request.host = std::move(address.host);
   request.path = std::move(address.path);
   request.query = EncodeQuery(operation.query);
@@ -179,8 +196,9 @@ HttpRequest Client::Impl::Prepare(const Operation& operation, const Route& route
   request.headers.Set("Host", HostHeaderValue(config.scheme, request.host, config.port));
   for (const HttpHeader& header : config.extra_headers)
     request.headers.Set(header.name, header.value);
-  if (config.requester_pays && operation.scope != Operation::Scope::kService) {
-    request.headers.Set("x-amz-request-payer", "requester");
+  const std::string_view payer = dialect.names().request_payer;
+  if (config.requester_pays && !payer.empty() && operation.scope != Operation::Scope::kService) {
+    request.headers.Set(payer, "requester");
   }
   request.body = operation.body;
   request.repeatable = !operation.sent_once;
@@ -195,11 +213,14 @@ HttpRequest Client::Impl::Prepare(const Operation& operation, const Route& route
 
 void Client::Impl::Sign(const Operation& operation, const Route& route,
                         HttpRequest* request) const {
-  if (config.credentials.anonymous()) return;
+  if (config.credentials.anonymous() || operation.scope == Operation::Scope::kDiscovery) return;
   const WallTime now = clock.Now() + route.offset;
-  if (config.signature == SignatureVersion::kV2) {
-    const bool in_host = operation.scope != Operation::Scope::kService &&
-                         EffectiveStyle(config) == AddressingStyle::kVirtualHost;
+  const bool about_bucket = operation.scope != Operation::Scope::kService;
+  if (dialect.has_own_signature()) {
+    const bool named = about_bucket && EffectiveStyle(config) == AddressingStyle::kVirtualHost;
+    dialect.Sign(request, {config.credentials, named ? config.bucket : "", now});
+  } else if (config.signature == SignatureVersion::kV2) {
+    const bool in_host = about_bucket && EffectiveStyle(config) == AddressingStyle::kVirtualHost;
     SignV2(request, config.credentials, in_host ? config.bucket : "", now);
   } else {
     signer_.Sign(request, route.region, now, operation.payload_hash);
@@ -218,10 +239,13 @@ HttpRequest Client::Impl::PresignedGet(const std::string& key,
   request.path = std::move(address.path);
   request.headers.Set("Host", HostHeaderValue(config.scheme, request.host, config.port));
   const WallTime now = clock.Now() + route.offset;
-  if (config.signature == SignatureVersion::kV2) {
-    const bool in_host = EffectiveStyle(config) == AddressingStyle::kVirtualHost;
-    const auto expires =
-        std::chrono::duration_cast<std::chrono::seconds>((now + lifetime).time_since_epoch());
+  const bool in_host = EffectiveStyle(config) == AddressingStyle::kVirtualHost;
+  const auto expires =
+      std::chrono::duration_cast<std::chrono::seconds>((now + lifetime).time_since_epoch());
+  if (dialect.has_own_signature()) {
+    dialect.Presign(&request, {config.credentials, in_host ? config.bucket : "", now},
+                    expires.count());
+  } else if (config.signature == SignatureVersion::kV2) {
     PresignV2(&request, config.credentials, in_host ? config.bucket : "", expires.count());
   } else {
     signer_.Presign(&request, route.region, now, lifetime);
@@ -246,7 +270,7 @@ Result<Reply> Client::Impl::Send(const Operation& operation, const Route& route,
         {{"method", request.method},
          {"path", request.path},
          {"status", reply.status},
-         {"request_id", reply.headers.Get("x-amz-request-id")}});
+         {"request_id", reply.headers.Get(dialect.names().request_id)}});
   }
   return reply;
 }
@@ -258,9 +282,8 @@ Result<Reply> Client::Impl::Exchange(const Operation& operation, SuccessBody* st
     QUAY_ASSIGN(Reply reply, Send(operation, route, stream, call));
     const bool success = reply.status >= 200 && reply.status < 300;
     if (success && (stream != nullptr || !HidesError(operation, reply))) return reply;
-    const Error error =
-        MakeServiceError({reply.status, &reply.headers, reply.body, clock.Now()}, operation.doing);
-    if (!Correct(error, reply, route, corrections, call)) return error;
+    const Error error = ServiceError(operation, reply);
+    if (!Correct(operation, error, reply, route, corrections, call)) return error;
   }
 }
 
@@ -271,13 +294,14 @@ Result<Reply> Client::Impl::Run(const Operation& operation, const CallOptions& c
   });
 }
 
-bool Client::Impl::Correct(const Error& error, const Reply& reply, const Route& route,
-                           Corrections* corrections, const CallOptions& call) {
+bool Client::Impl::Correct(const Operation& operation, const Error& error, const Reply& reply,
+                           const Route& route, Corrections* corrections, const CallOptions& call) {
   if (!corrections->clock && MayBeClockSkew(error.detail()) && CorrectClock(error, reply, route)) {
     corrections->clock = true;
     return true;
   }
-  if (!corrections->region && config.follow_region && MayBeWrongRegion(error)) {
+  const bool about_bucket = operation.scope == Operation::Scope::kBucket;
+  if (!corrections->region && config.follow_region && dialect.MayBeElsewhere(error, about_bucket)) {
     corrections->region = true;
     return CorrectRegion(error, route, call);
   }
@@ -287,7 +311,7 @@ bool Client::Impl::Correct(const Error& error, const Reply& reply, const Route& 
 // A wrong secret looks like a wrong clock to some services: only a clock that really is off is
 // corrected.
 bool Client::Impl::CorrectClock(const Error& error, const Reply& reply, const Route& route) {
-  const std::optional<WallTime> server = ServerTime(reply.headers, reply.body);
+  const std::optional<WallTime> server = ServerTime(reply.headers, reply.body, dialect);
   if (!server || config.credentials.anonymous()) return false;
   const WallTime local = clock.Now();
   const Duration off = *server - (local + route.offset);
@@ -318,13 +342,13 @@ bool Client::Impl::CorrectRegion(const Error& error, const Route& route, const C
 }
 
 Result<std::string> Client::Impl::LookUpRegion(const CallOptions& call) {
-  const Operation operation = BucketOperation("ask for the region of the bucket", "HEAD");
+  Operation operation = BucketOperation("ask for the region of the bucket", "HEAD");
+  if (!config.service_host.empty()) operation.scope = Operation::Scope::kDiscovery;
   QUAY_ASSIGN(const Reply reply, Send(operation, CurrentRoute(), nullptr, call));
   if (reply.status >= 500 || reply.status == 429) {
-    return MakeServiceError({reply.status, &reply.headers, reply.body, clock.Now()},
-                            operation.doing);
+    return ServiceError(operation, reply);
   }
-  std::string region(reply.headers.Get("x-amz-bucket-region"));
+  std::string region = dialect.RegionOfReply(reply.status, reply.headers, config.bucket);
   if (!IsRegionName(region)) region.clear();
   return region;
 }

@@ -16,6 +16,10 @@
 
 namespace quayfs::s3 {
 
+class Dialect;
+/// s3/dialect.h
+const Dialect& S3Dialect();
+
 /// Held in memory only. An empty access key means anonymous: requests are not signed.
 struct Credentials {
   std::string access_key_id;
@@ -41,8 +45,11 @@ struct RetryConfig {
 enum class ListVersion { kV1, kV2 };
 
 struct ClientConfig {
+  const Dialect* dialect = &S3Dialect();
   std::string scheme = "https";
-  std::string host;       // of the service, without the bucket
+  std::string host;  // of the service, without the bucket
+  /// Where buckets are listed and looked for without regard to regions; "" for `host`.
+  std::string service_host;
   uint16_t port = 0;      // 0: the scheme's own
   std::string base_path;  // "" or "/something", for gateways below a path
   std::string bucket;

@@ -106,6 +106,33 @@ constexpr ServiceCodeRow kServiceCodes[] = {
     {"BandwidthLimitExceeded", Code::kThrottled},
     {"LimitExceededException", Code::kThrottled},
     {"ProvisionedThroughputExceededException", Code::kThrottled},
+
+    // QingStor's own API (protocol.md 2.7).
+    {"object_not_exists", Code::kNotFound},
+    {"upload_not_exists", Code::kNotFound},
+    {"bucket_not_exists", Code::kUnavailable},
+    {"bucket_already_exists", Code::kAlreadyExists},
+    {"access_denied", Code::kPermissionDenied},
+    {"permission_denied", Code::kPermissionDenied},
+    {"delinquent_account", Code::kPermissionDenied},
+    {"bucket_not_active", Code::kPermissionDenied},
+    {"invalid_access_key_id", Code::kUnauthenticated},
+    {"signature_not_matched", Code::kUnauthenticated},
+    {"request_expired", Code::kClockSkew},
+    {"method_not_allowed", Code::kNotSupported},
+    {"precondition_failed", Code::kChanged},
+    {"invalid_range", Code::kInvalidArgument},
+    {"invalid_object_state", Code::kArchived},
+    {"invalid_object_name", Code::kNameTooLong},
+    {"entity_too_large", Code::kTooLarge},
+    {"metadata_too_large", Code::kTooLarge},
+    {"bad_digest", Code::kCorrupt},
+    {"incomplete_body", Code::kUnavailable},
+    {"lease_not_ready", Code::kUnavailable},
+    {"internal_error", Code::kUnavailable},
+    {"service_unavailable", Code::kUnavailable},
+    {"max_requests_exceeded", Code::kThrottled},
+    {"fetch_throttled", Code::kThrottled},
 };
 
 // Readable and one line, whatever the service wrote.
@@ -161,12 +188,12 @@ ServiceDetail MakeDetail(const ErrorReply& reply, const ErrorDocument& document)
   ServiceDetail detail;
   detail.http_status = reply.status >= 200 && reply.status < 300 ? 500 : reply.status;
   detail.service_code = document.code;
-  detail.request_id = reply.headers->Get("x-amz-request-id");
+  detail.request_id = reply.headers->Get(reply.dialect.names().request_id);
   if (detail.request_id.empty()) detail.request_id = document.request_id;
   detail.region = reply.headers->Get("x-amz-bucket-region");
   if (detail.region.empty()) detail.region = document.region;
   if (detail.region.empty()) detail.region = RegionOfEndpoint(document.endpoint);
-  if (const std::optional<WallTime> time = ServerTime(*reply.headers, reply.body)) {
+  if (const std::optional<WallTime> time = ServerTime(*reply.headers, reply.body, reply.dialect)) {
     detail.server_time =
         std::chrono::duration_cast<std::chrono::seconds>(time->time_since_epoch()).count();
   }
@@ -232,9 +259,10 @@ Code CodeForStatus(int status) {
   return status >= 400 ? Code::kInvalidArgument : Code::kInternal;
 }
 
-std::optional<WallTime> ServerTime(const HttpHeaders& headers, std::string_view body) {
+std::optional<WallTime> ServerTime(const HttpHeaders& headers, std::string_view body,
+                                   const Dialect& dialect) {
   if (!body.empty()) {
-    const std::optional<ErrorDocument> document = ParseError(body);
+    const std::optional<ErrorDocument> document = dialect.ParseError(body);
     if (document && !document->server_time.empty()) {
       if (const Result<WallTime> time = ParseIso(document->server_time)) return *time;
     }
@@ -244,7 +272,7 @@ std::optional<WallTime> ServerTime(const HttpHeaders& headers, std::string_view 
 }
 
 Error MakeServiceError(const ErrorReply& reply, std::string_view doing) {
-  const ErrorDocument document = ParseError(reply.body).value_or(ErrorDocument{});
+  const ErrorDocument document = reply.dialect.ParseError(reply.body).value_or(ErrorDocument{});
   ServiceDetail detail = MakeDetail(reply, document);
   const Code code = ChooseCode(detail);
   std::string why = Clean(document.message);
@@ -257,9 +285,10 @@ Error MakeServiceError(const ErrorReply& reply, std::string_view doing) {
 }
 
 bool MayBeClockSkew(const ServiceDetail& detail) {
-  static constexpr std::array<std::string_view, 6> kCodes = {
+  static constexpr std::array<std::string_view, 8> kCodes = {
       "AuthFailure",        "InvalidSignatureException", "RequestExpired",
-      "RequestInTheFuture", "RequestTimeTooSkewed",      "SignatureDoesNotMatch"};
+      "RequestInTheFuture", "RequestTimeTooSkewed",      "SignatureDoesNotMatch",
+      "request_expired",    "signature_not_matched"};
   if (detail.service_code.empty()) return detail.http_status == 400 || detail.http_status == 403;
   return std::find(kCodes.begin(), kCodes.end(), detail.service_code) != kCodes.end();
 }

@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "s3/dialect.h"
 #include "s3/http.h"
 
 namespace quayfs::s3 {
@@ -32,6 +33,7 @@ struct ErrorReply {
   const HttpHeaders* headers = nullptr;
   std::string_view body;
   WallTime now{};  // for Retry-After as a date
+  const Dialect& dialect = S3Dialect();
 };
 
 /// `doing` begins the message: "read object 'a/b'". A 2xx in `reply` is an error hidden in a
@@ -40,7 +42,8 @@ Error MakeServiceError(const ErrorReply& reply, std::string_view doing);
 
 /// The server's clock: <ServerTime> of an error, else the Date header; nothing if neither can be
 /// read.
-std::optional<WallTime> ServerTime(const HttpHeaders& headers, std::string_view body);
+std::optional<WallTime> ServerTime(const HttpHeaders& headers, std::string_view body,
+                                   const Dialect& dialect = S3Dialect());
 
 /// Whether a clock that is wrong could be behind this: by code, or a 400 or 403 without one.
 bool MayBeClockSkew(const ServiceDetail& detail);

@@ -11,7 +11,6 @@
 namespace quayfs::s3 {
 namespace {
 
-constexpr std::string_view kPrefix = "x-amz-meta-";
 constexpr size_t kNameLimit = 256;
 
 bool IsTokenCharacter(char c) {
@@ -58,8 +57,8 @@ bool IsMetadataName(std::string_view name) {
   return name.size() <= kNameLimit && IsHeaderName(name) && ToLower(name) == name;
 }
 
-Status AddMetadataHeaders(const std::map<std::string, std::string>& metadata,
-                          HttpHeaders* headers) {
+Status AddMetadataHeaders(const std::map<std::string, std::string>& metadata, HttpHeaders* headers,
+                          std::string_view prefix) {
   for (const auto& [name, value] : metadata) {
     const std::string lowered = ToLower(name);
     if (!IsMetadataName(lowered)) {
@@ -67,18 +66,19 @@ Status AddMetadataHeaders(const std::map<std::string, std::string>& metadata,
                    fmt::format("metadata name '{}' cannot be the name of a header",
                                EncodeMetadataValue(name)));
     }
-    headers->Add(std::string(kPrefix) + lowered, EncodeMetadataValue(value));
+    headers->Add(std::string(prefix) + lowered, EncodeMetadataValue(value));
   }
   return {};
 }
 
-std::map<std::string, std::string> MetadataFromHeaders(const HttpHeaders& headers) {
+std::map<std::string, std::string> MetadataFromHeaders(const HttpHeaders& headers,
+                                                       std::string_view prefix) {
   std::map<std::string, std::string> raw;
   for (const HttpHeader& header : headers.all()) {
-    if (header.name.size() <= kPrefix.size()) continue;
+    if (header.name.size() <= prefix.size()) continue;
     const std::string name = ToLower(header.name);
-    if (!name.starts_with(kPrefix)) continue;
-    const auto [entry, is_new] = raw.emplace(name.substr(kPrefix.size()), TrimBlanks(header.value));
+    if (!name.starts_with(prefix)) continue;
+    const auto [entry, is_new] = raw.emplace(name.substr(prefix.size()), TrimBlanks(header.value));
     if (!is_new) {
       entry->second += ',';
       entry->second += TrimBlanks(header.value);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// User metadata as HTTP headers (x-amz-meta-NAME: VALUE).
+// User metadata as HTTP headers (x-amz-meta-NAME: VALUE, or with the prefix of another service).
 //
 // A value travels unchanged if it is printable ASCII without '%', and neither begins or ends with a
 // blank nor holds two in a row (signatures fold those): so numbers, names and JSON stay readable by
@@ -28,13 +28,15 @@ std::string DecodeMetadataValue(std::string_view text);
 /// Non-empty, at most 256 bytes, an HTTP token without upper-case letters.
 bool IsMetadataName(std::string_view name);
 
-/// Adds a header per entry. Upper-case names are lowered; kInvalidArgument for one that is no
-/// token.
-Status AddMetadataHeaders(const std::map<std::string, std::string>& metadata, HttpHeaders* headers);
+/// Adds a header per entry, `prefix` (such as "x-amz-meta-") before its name. Upper-case names are
+/// lowered; kInvalidArgument for one that is no token.
+Status AddMetadataHeaders(const std::map<std::string, std::string>& metadata, HttpHeaders* headers,
+                          std::string_view prefix = "x-amz-meta-");
 
-/// All headers that begin with x-amz-meta-, names without the prefix and in lower case; repeated
+/// All headers that begin with `prefix` (lower case), names without it and in lower case; repeated
 /// ones joined by ",".
-std::map<std::string, std::string> MetadataFromHeaders(const HttpHeaders& headers);
+std::map<std::string, std::string> MetadataFromHeaders(const HttpHeaders& headers,
+                                                       std::string_view prefix = "x-amz-meta-");
 
 /// Whether `value` may stand in a header line: no control characters but the tab, no DEL.
 bool IsHeaderValue(std::string_view value);

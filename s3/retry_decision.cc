@@ -64,6 +64,14 @@ constexpr std::array kRetryableReplies = {
     Throttle("BandwidthLimitExceeded"),
     Throttle("LimitExceededException"),
     Throttle("PriorRequestNotComplete"),
+    // QingStor's own API (protocol.md 2.7).
+    Transient("internal_error"),
+    Transient("service_unavailable"),
+    Refused("lease_not_ready"),
+    Refused("bad_digest"),
+    Refused("incomplete_body"),
+    Throttle("max_requests_exceeded"),
+    Throttle("fetch_throttled"),
 };
 
 bool IsSuccessStatus(int status) { return status >= 200 && status < 300; }

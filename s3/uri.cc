@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "s3/dialect.h"
 
 namespace quayfs::s3 {
 namespace {
@@ -144,7 +145,7 @@ Address ObjectAddress(const ClientConfig& config, std::string_view service_host,
     // Also for the bucket itself: SigV2 signs it with the slash, so it is sent with it.
     address.path += '/';
   }
-  address.path += PercentEncode(key, true);
+  address.path += config.dialect->EncodeKey(key);
   return address;
 }
 
