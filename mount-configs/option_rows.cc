@@ -94,7 +94,8 @@ std::vector<Option> PlaceRows() {
        .binding = QUAY_FIELD(store.region)},
       {.key = "zone",
        .default_note = kNone,
-       .help = "QingStor: the bucket's zone",
+       .help = "QingStor: the bucket's zone, which goes before the endpoint's host; \"none\" for a "
+               "private installation without zones",
        .seed_name = "Zone",
        .example = "sh1a",
        .provider_rules = {{"qingstor", "pek3a", "", ""}},

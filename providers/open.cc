@@ -42,9 +42,6 @@ Result<std::unique_ptr<ObjectStore>> OpenStore(const StoreConfig& config,
     case Protocol::kLocal:
       return OpenLocalStore(config.bucket);
     case Protocol::kQingStor:
-      return Error(Code::kNotSupported,
-                   "provider: 'qingstor' means QingStor's native API, which this version does not "
-                   "speak; use provider = \"qingstor-s3\", with the zone as region");
     case Protocol::kS3:
       break;
   }

@@ -103,6 +103,9 @@ constexpr std::array kQingStorZones = std::to_array<ProfileRegion>({
     {"ap3", "Jakarta"},
 });
 
+constexpr std::array kQingStorClasses = std::to_array<ProfileStorageClass>(
+    {{"Standard", "STANDARD"}, {"Infrequent Access", "STANDARD_IA"}});
+
 // ---- Others.
 
 constexpr std::array kOssAliases = std::to_array<Name>({"aliyun", "alibaba"});
@@ -195,15 +198,30 @@ constexpr std::array kProfiles = std::to_array<Profile>({
      .endpoint = "{region}.qingstor.com",
      .default_region = "pek3a",
      .regions = kQingStorZones,
+     .storage_classes = kQingStorClasses,
+     .acl = false,
+     .sse_customer_key_only = true,
+     .requester_pays = false,
+     .signature_v2 = false,
+     .list_version = ListVersion::kV1,
+     .list_url_encode = false,
+     .multipart_etag = false,
+     .content_md5 = true,
      .part_size_min = 4 * kMiB,
      .part_size_max = 1 * kGiB,
+     .object_size_max = 50 * kTiB,
+     .key_size_max = 1023,
+     .batch_delete_max = 200,
      .list_in_byte_order = false,
+     .move = true,
      .put_if_absent = Support::kNo,
      .put_if_match = Support::kNo,
      .complete_if = Support::kNo,
      .delete_if_match = Support::kNo,
      .copy_if_absent = Support::kNo,
-     .quirks = "listings come in an order of the service's own; objects are moved in one request"},
+     .source_conditions = true,
+     .quirks = "listings come in an order of the service's own; objects are moved in one request; "
+               "no conditional writes; the zone of a bucket is found by redirect"},
     {.id = "qingstor-s3",
      .title = "QingStor (S3 gateway)",
      .endpoint = "s3.{region}.qingstor.com",

@@ -179,6 +179,7 @@ Capabilities ProfileCapabilities(const Profile& profile) {
   capabilities.part_copy = profile.part_copy;
   capabilities.batch_delete = profile.batch_delete_max > 0;
   capabilities.batch_delete_max = profile.batch_delete_max;
+  capabilities.move = profile.move;
   capabilities.list_in_byte_order = profile.list_in_byte_order;
   capabilities.part_size_min = profile.part_size_min;
   capabilities.part_size_max = profile.part_size_max;

@@ -57,6 +57,8 @@ struct Profile {
   bool storage_class = true;                             // whether there are classes at all
   bool acl = true;
   bool sse = true;
+  bool sse_customer_key_only = false;  // no encryption with keys of the service
+  bool requester_pays = true;
   bool anonymous = true;  // unsigned requests can work
   bool signature_v2 = true;
   bool https_only = false;
@@ -82,6 +84,7 @@ struct Profile {
   int batch_delete_max = 1000;  // 0: one by one
   bool part_copy = true;
   bool list_in_byte_order = true;
+  bool move = false;
 
   // What it honours (protocol.md 3.8).
   Support put_if_absent = Support::kProbe;

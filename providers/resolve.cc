@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "providers/endpoint.h"
+#include "providers/qingstor/dialect.h"
 #include "s3/client.h"
 
 namespace quayfs {
@@ -22,6 +23,10 @@ namespace {
 /// protocol.md 4.2: one below the largest 32-bit number.
 constexpr int64_t kRetryNumberMax = 2147483646;
 constexpr size_t kConnectionsMax = 4096;
+constexpr std::string_view kQingStorEndpoint = "https://qingstor.com:443";
+/// protocol.md 4.8; the pause between them is this client's choice.
+constexpr int64_t kQingStorConnectionRetries = 3;
+constexpr auto kQingStorRetryPause = std::chrono::milliseconds(1000);
 
 template <typename... Args>
 Error Bad(fmt::format_string<Args...> format, Args&&... args) {
@@ -48,7 +53,12 @@ class Resolver {
     QUAY_ASSIGN(named_, FindProfile(config_.provider));
     resolved_.profile = named_;
     QUAY_TRY(Bucket());
-    QUAY_TRY(Where());
+    if (profile().protocol == Protocol::kQingStor) {
+      client().dialect = &qingstor::Dialect();
+      QUAY_TRY(Zone());
+    } else {
+      QUAY_TRY(Where());
+    }
     QUAY_TRY(Style());
     QUAY_TRY(Credentials());
     QUAY_TRY(ObjectHeaders());
@@ -71,6 +81,7 @@ class Resolver {
   Status Bucket();
   Status Where();
   Status WhereGiven();
+  Status Zone();
   Status Style();
   Status Credentials();
   Status ObjectHeaders();
@@ -146,6 +157,44 @@ Status Resolver::WhereGiven() {
   return {};
 }
 
+/// QingStor (protocol.md 2.1): the endpoint is that of the service, and the zone goes before it for
+/// buckets and objects. An address, a host that begins with the zone, and any host with the zone
+/// "none" (a private installation without zones) are used as they are.
+Status Resolver::Zone() {
+  const std::string& given = config_.zone.empty() ? config_.region : config_.zone;
+  const bool no_zone = EqualsIgnoreCase(given, "none");
+  Result<std::string> zone_id = ResolveRegion(profile(), no_zone ? "" : given);
+  if (!zone_id) {
+    // What a region is elsewhere is called a zone here.
+    std::string why = zone_id.error().message();
+    if (!config_.zone.empty() && why.starts_with("region:")) why.replace(0, 6, "zone");
+    return Error(Code::kInvalidArgument, std::move(why));
+  }
+  client().region = *std::move(zone_id);
+  QUAY_ASSIGN(const Endpoint endpoint,
+              ParseEndpoint(config_.endpoint.empty() ? kQingStorEndpoint : config_.endpoint));
+  client().scheme = endpoint.scheme;
+  client().port = endpoint.port;
+  client().base_path = endpoint.base_path;
+  client().host = endpoint.host;
+  const std::string& zone = client().region;
+  const bool has_zone = endpoint.host.starts_with(zone + ".");
+  const bool is_public =
+      endpoint.host == "qingstor.com" || endpoint.host.ends_with(".qingstor.com");
+  if (no_zone && is_public) return Bad("zone: 'none' is for private installations");
+  if (has_zone) {
+    client().service_host = endpoint.host.substr(zone.size() + 1);
+  } else if (is_public && endpoint.host != "qingstor.com") {
+    return Bad("zone: '{}' is not the zone that the endpoint '{}' names; leave the endpoint out",
+               zone, config_.endpoint);
+  } else if (!endpoint.is_address() && !no_zone) {
+    client().service_host = endpoint.host;
+    client().host = zone + "." + endpoint.host;
+  }
+  client().follow_region = !client().service_host.empty();
+  return {};
+}
+
 Status Resolver::Style() {
   using s3::AddressingStyle;
   const Endpoint endpoint{client().scheme, client().host, client().port, client().base_path};
@@ -188,6 +237,9 @@ Status Resolver::Credentials() {
   client().credentials = credentials;
   client().signature = config_.signature_version.value_or(s3::SignatureVersion::kV4);
   const bool v2 = client().signature == s3::SignatureVersion::kV2;
+  if (config_.signature_version && client().dialect->has_own_signature()) {
+    return Bad("SignatureVersion: {} has a signature of its own; leave it out", profile().id);
+  }
   if (v2 && !profile().signature_v2) {
     return Bad("SignatureVersion: {} knows version 4 only", profile().id);
   }
@@ -215,6 +267,9 @@ Status Resolver::ObjectHeaders() {
     QUAY_ASSIGN(wire, Choose(field, wire, kAcls));
     if (field == "acl") client().acl = std::move(wire);
   }
+  if (config_.requester_pays && !profile().requester_pays) {
+    return Bad("requester_pays: {} has no such thing; remove it", profile().id);
+  }
   client().requester_pays = config_.requester_pays;
   client().extra_headers = config_.extra_headers;
   return {};
@@ -225,6 +280,10 @@ Status Resolver::Encryption() {
       !config_.sse.empty() || !config_.sse_kms_key_id.empty() || !config_.sse_customer_key.empty();
   if (!any) return {};
   if (!profile().sse) return Bad("sse: {} has no encryption headers; remove it", profile().id);
+  if (profile().sse_customer_key_only && config_.sse_customer_key.empty()) {
+    return Bad("sse: {} encrypts with keys of your own only; use credentials.sse_customer_key",
+               profile().id);
+  }
   if (!config_.sse_customer_key.empty()) {
     if (!config_.sse.empty()) return Bad("sse_customer_key: can not be combined with sse");
     const bool decoded = Base64Decode(config_.sse_customer_key, &client().sse_customer_key);
@@ -260,12 +319,18 @@ Status Resolver::Retries() {
       return Bad("{}: {} is not from 0 to {}", field, *value, kRetryNumberMax);
     }
   }
+  if (profile().protocol == Protocol::kQingStor) {
+    retry.interval = kQingStorRetryPause;
+    retry.count = kQingStorConnectionRetries;
+    retry.connection_layer_explicit = true;
+  }
   if (config_.retry_interval_ms) {
     retry.interval = std::chrono::milliseconds(*config_.retry_interval_ms);
   }
   if (config_.retry_count) retry.count = *config_.retry_count;
-  retry.connection_layer_explicit =
-      config_.retry_interval_ms.has_value() || config_.retry_count.has_value();
+  retry.connection_layer_explicit = retry.connection_layer_explicit ||
+                                    config_.retry_interval_ms.has_value() ||
+                                    config_.retry_count.has_value();
   return {};
 }
 

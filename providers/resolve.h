@@ -19,8 +19,8 @@ struct ResolvedStore {
   Capabilities capabilities;  // what the profile promises, within what the user allows
 };
 
-/// REQUIRES: the provider's protocol is S3. kInvalidArgument messages begin with the field, name
-/// the bad value and what is valid. `client` passes s3::CheckClientConfig.
+/// REQUIRES: the provider's protocol is S3 or QingStor. kInvalidArgument messages begin with the
+/// field, name the bad value and what is valid. `client` passes s3::CheckClientConfig.
 Result<ResolvedStore> ResolveStore(const StoreConfig& config);
 
 }  // namespace quayfs

@@ -91,6 +91,11 @@ Status CheckProperties(const ObjectProperties& properties, const Capabilities& c
                fmt::format("{} bytes of metadata; {} are allowed", size, caps.metadata_size_max));
 }
 
+/// What a store's name begins with in logs.
+std::string_view Scheme(const Profile& profile) {
+  return profile.protocol == Protocol::kQingStor ? "qingstor" : "s3";
+}
+
 Error Unsupported(const char* what) {
   return {Code::kNotSupported, fmt::format("the store does not honour {}", what)};
 }
@@ -100,7 +105,7 @@ Error Unsupported(const char* what) {
 class S3Store final : public ObjectStore {
  public:
   S3Store(ResolvedStore resolved, std::unique_ptr<s3::HttpClient> http, Clock& clock)
-      : name_("s3://" + resolved.client.bucket),
+      : name_(fmt::format("{}://{}", Scheme(*resolved.profile), resolved.client.bucket)),
         profile_(*resolved.profile),
         declared_(resolved.capabilities),
         http_(std::move(http)),
@@ -382,9 +387,12 @@ Result<ObjectInfo> S3Store::Copy(const std::string& source_key, const std::strin
   return Converted(std::move(info));
 }
 
-Result<ObjectInfo> S3Store::Move(const std::string& /*source_key*/, const std::string& /*key*/,
-                                 const CallOptions& /*call*/) {
-  return Unsupported("moves");
+Result<ObjectInfo> S3Store::Move(const std::string& source_key, const std::string& key,
+                                 const CallOptions& call) {
+  QUAY_TRY(CheckKey(source_key));
+  QUAY_TRY(CheckKey(key));
+  if (!declared_.move) return Unsupported("moves");
+  return Converted(client_.Move({source_key, key}, call));
 }
 
 // ---- Multipart uploads.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ObjectStore over the S3 client: translates types, refuses what the store is known not to honour
-// before anything is sent, and remembers what the service turns out not to have.
+// ObjectStore over the S3 client, in whichever dialect its config names: translates types, refuses
+// what the store is known not to honour before anything is sent, and remembers what the service
+// turns out not to have.
 
 #pragma once
 

@@ -84,6 +84,12 @@ class Client {
   /// source. kChanged: `source_etag` or the condition.
   Result<ObjectInfo> Copy(const CopyRequest& request, const CallOptions& call);
 
+  /// Server-side rename within the bucket, where the dialect has one (kNotSupported elsewhere).
+  /// The source is looked at first, so that a lost reply leaves no doubt: afterwards the
+  /// destination holds that version and the source is gone, or nothing has happened. kNotFound: no
+  /// source.
+  Result<ObjectInfo> Move(const MoveRequest& request, const CallOptions& call);
+
   /// Success if the object is gone afterwards. kChanged with a condition.
   Status Delete(const std::string& key, const Condition& condition, const CallOptions& call);
 

@@ -151,7 +151,15 @@ Result<PartInfo> Client::CopyPart(const CopyPartRequest& request, const CallOpti
   QUAY_ASSIGN(const Reply reply, impl_->Run(operation, call));
   Result<CopyReply> copied = impl_->dialect.ParseCopy(reply.body, reply.headers);
   if (!copied) return copied.error().WithContext("cannot " + operation.doing);
-  return PartInfo{request.number, copied->etag, request.source_range.length()};
+  PartInfo part{request.number, copied->etag, request.source_range.length()};
+  if (!part.etag.empty()) return part;
+  // The reply does not say; the list does.
+  QUAY_ASSIGN(const std::vector<PartInfo> parts, ListParts(request.key, request.upload_id, call));
+  for (const PartInfo& listed : parts) {
+    if (listed.number == request.number && listed.size == part.size) return listed;
+  }
+  return Error(Code::kCorrupt,
+               fmt::format("cannot {}: the part is not there afterwards", operation.doing));
 }
 
 // ---- Complete and abort.
@@ -257,6 +265,10 @@ Result<ObjectInfo> Client::CompleteUpload(const CompleteRequest& request, const 
     info.size = SumOfParts(request.parts);
     info.etag = *std::move(etag);
     info.storage_class = impl_->config.storage_class;
+    if (info.etag.empty() && !impl_->dialect.writes_answer_in_documents()) {
+      const Result<ObjectHead> made = impl_->HeadOf(request.key, call);
+      if (made && made->info.size == info.size) return made->info;
+    }
     if (const std::optional<WallTime> now = ServerTime(reply->headers, ""))
       info.last_modified = *now;
     return info;
@@ -303,6 +315,11 @@ Result<std::vector<PartInfo>> Client::ListParts(const std::string& key,
   }
   std::sort(parts.begin(), parts.end(),
             [](const PartInfo& a, const PartInfo& b) { return a.number < b.number; });
+  // A marker may be the last of one page or the first of the next.
+  parts.erase(
+      std::unique(parts.begin(), parts.end(),
+                  [](const PartInfo& a, const PartInfo& b) { return a.number == b.number; }),
+      parts.end());
   return parts;
 }
 

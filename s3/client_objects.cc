@@ -342,7 +342,9 @@ Result<ObjectInfo> Client::Copy(const CopyRequest& request, const CallOptions& c
     info.etag = copied->etag;
     info.last_modified = copied->last_modified;
     info.storage_class = impl_->config.storage_class;
-    return info;
+    if (!info.etag.empty()) return info;
+    QUAY_ASSIGN(ObjectHead made, impl_->HeadOf(request.key, call));  // the reply does not say
+    return std::move(made.info);
   };
   Result<ObjectInfo> copied = impl_->retrier.Run(RetryTraits{}, call, attempt);
   if (request.condition.kind == Condition::Kind::kIfAbsent && copied.Is(Code::kChanged) &&
@@ -350,6 +352,55 @@ Result<ObjectInfo> Client::Copy(const CopyRequest& request, const CallOptions& c
     return Error(Code::kAlreadyExists, copied.error().message(), copied.error().detail());
   }
   return copied;
+}
+
+// ---- Move.
+
+Result<ObjectInfo> Client::Move(const MoveRequest& request, const CallOptions& call) {
+  QUAY_TRY(CheckKey(request.key));
+  QUAY_TRY(CheckKey(request.source_key));
+  const std::string_view source_header = impl_->dialect.names().move_source;
+  if (source_header.empty()) return Error(Code::kNotSupported, "the service has no move");
+  if (request.key == request.source_key) {
+    return Error(Code::kInvalidArgument, "an object cannot be moved onto itself");
+  }
+  QUAY_ASSIGN(ObjectHead source, impl_->HeadOf(request.source_key, call));
+  Operation operation = impl_->ObjectOperation(
+      fmt::format("move object '{}' to", Printable(request.source_key)), "PUT", request.key);
+  operation.headers.Set(source_header, "/" + PercentEncode(impl_->config.bucket, false) + "/" +
+                                           impl_->dialect.EncodeKey(request.source_key));
+  // Some services forget the type of what they move.
+  if (!source.properties.content_type.empty()) {
+    operation.headers.Set("Content-Type", source.properties.content_type);
+  }
+  impl_->AddCustomerKeyAs(impl_->dialect.names().copy_source_customer_key, &operation.headers);
+  impl_->AddCustomerKey(&operation.headers);
+  operation.long_work = true;
+  operation.sent_once = true;
+
+  ObjectInfo moved = source.info;
+  moved.key = request.key;
+  Corrections corrections;
+  bool unclear = false;
+  // Sent again it can do no harm: once the source has gone, there is nothing to move.
+  const auto attempt = [&](int /*number*/) -> Result<ObjectInfo> {
+    const Result<Reply> reply = impl_->Exchange(operation, nullptr, &corrections, call);
+    if (!reply) {
+      if (unclear && reply.Is(Code::kNotFound)) {
+        QUAY_ASSIGN(ObjectHead there, impl_->HeadOf(request.key, call));
+        const bool ours =
+            there.info.size == source.info.size && EtagsMatch(there.info.etag, source.info.etag);
+        if (ours) return std::move(there.info);
+      }
+      unclear = unclear || MayHaveHappened(reply.error());
+      return reply.error();
+    }
+    if (const std::optional<WallTime> now = ServerTime(reply->headers, "")) {
+      moved.last_modified = *now;
+    }
+    return moved;
+  };
+  return impl_->retrier.Run(RetryTraits{}, call, attempt);
 }
 
 }  // namespace quayfs::s3

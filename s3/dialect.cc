@@ -36,6 +36,8 @@ class S3 final : public Dialect {
  public:
   const DialectNames& names() const override { return kNames; }
 
+  // SigV2 signs it with the slash, so it is sent with it.
+  bool bucket_path_ends_with_slash() const override { return true; }
   std::string EncodeKey(std::string_view key) const override { return PercentEncode(key, true); }
   bool has_own_signature() const override { return false; }
   void Sign(HttpRequest* /*request*/, const SigningPlace& /*place*/) const override {}

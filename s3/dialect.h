@@ -73,6 +73,8 @@ class Dialect {
 
   // ---- Requests.
 
+  /// Whether the path of a bucket ends with '/' in path style.
+  virtual bool bucket_path_ends_with_slash() const = 0;
   /// A key as it stands in a path.
   virtual std::string EncodeKey(std::string_view key) const = 0;
   /// False: the client signs, with the version of its config. Otherwise the two below are used.

@@ -130,6 +130,11 @@ struct CopyPartRequest {
   ByteRange source_range;   // not empty, within the source
 };
 
+struct MoveRequest {
+  std::string source_key;  // in the same bucket
+  std::string key;         // replaced if it is there
+};
+
 struct CompleteRequest {
   std::string key;
   std::string upload_id;

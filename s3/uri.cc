@@ -142,8 +142,7 @@ Address ObjectAddress(const ClientConfig& config, std::string_view service_host,
   } else {
     address.path += '/';
     address.path += PercentEncode(config.bucket, false);
-    // Also for the bucket itself: SigV2 signs it with the slash, so it is sent with it.
-    address.path += '/';
+    if (!key.empty() || config.dialect->bucket_path_ends_with_slash()) address.path += '/';
   }
   address.path += config.dialect->EncodeKey(key);
   return address;

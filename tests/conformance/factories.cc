@@ -146,6 +146,23 @@ void AddServers(std::vector<StoreFactory>* factories) {
   }));
 }
 
+/// QingStor's own API: by address, and by name with a zone that the bucket is not in.
+void AddQingStor(std::vector<StoreFactory>* factories) {
+  ServerConfig server;
+  server.protocol = testserver::Protocol::kQingStor;
+  server.region = "pek3a";
+  factories->push_back(OnServer("qingstor", server, [](const Server&, StoreConfig* config) {
+    config->provider = "qingstor";
+  }));
+  factories->push_back(
+      OnServer("qingstor_other_zone", server, [](const Server& running, StoreConfig* config) {
+        config->provider = "qingstor";
+        config->endpoint = "http://localhost:" + std::to_string(running.port());
+        config->zone = "sh1a";
+        config->ipv6 = false;
+      }));
+}
+
 std::string Environment(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? "" : value;
@@ -172,6 +189,7 @@ std::vector<StoreFactory> MakeFactories() {
   std::vector<StoreFactory> factories;
   factories.push_back({"local", MakeLocal});
   AddServers(&factories);
+  AddQingStor(&factories);
   AddRadosGateway(&factories);
   return factories;
 }

@@ -193,7 +193,9 @@ TEST_P(LifeCycleTest, TheForegroundDaemonEndsOnSigint) {
 TEST_P(LifeCycleTest, CheckFindsAllWell) {
   const ProgramResult result =
       RunQuayfs({"check", env().config_path(), "--json"}, std::chrono::seconds(300));
-  EXPECT_LE(result.status, GetParam() == "radosgw" ? 1 : 0) << result.out << result.err;
+  // Neither honours every condition, which is worth a warning.
+  const bool lacking = GetParam() == "radosgw" || GetParam() == "qingstor";
+  EXPECT_LE(result.status, lacking ? 1 : 0) << result.out << result.err;
   const nlohmann::json report = nlohmann::json::parse(result.out);
   EXPECT_NE(report.at("result"), "failed") << result.out;
   EXPECT_GE(report.at("checks").size(), 10U);

@@ -54,7 +54,7 @@ std::string MakeTemporaryDirectory() {
 }  // namespace
 
 std::vector<std::string> Backends() {
-  std::vector<std::string> backends = {"local", "server"};
+  std::vector<std::string> backends = {"local", "server", "qingstor"};
   if (!Variable(kGatewayVariables[0]).empty()) backends.emplace_back("radosgw");
   return backends;
 }
@@ -80,8 +80,14 @@ void MountEnvironment::ChooseBackend(const std::string& backend) {
     return;
   }
   values_["provider"] = "\"s3\"";
-  if (backend == "server") {
-    auto server = testserver::Server::Start({});
+  if (backend == "server" || backend == "qingstor") {
+    testserver::ServerConfig config;
+    if (backend == "qingstor") {
+      config.protocol = testserver::Protocol::kQingStor;
+      config.region = "pek3a";
+      values_["provider"] = "\"qingstor\"";
+    }
+    auto server = testserver::Server::Start(config);
     ASSERT_TRUE(server.ok()) << server.error().ToString();
     server_ = *std::move(server);
     prefix_ = "host-a/";

@@ -19,7 +19,8 @@
 
 namespace quayfs::mounttest {
 
-/// "local", "server", and "radosgw" where the environment names one (tests/radosgw/README.md).
+/// "local", "server" (S3), "qingstor" (the server in that dialect), and "radosgw" where the
+/// environment names one (tests/radosgw/README.md).
 std::vector<std::string> Backends();
 
 class MountEnvironment {

@@ -37,6 +37,13 @@ void AddNegative(CLI::App& app, const char* name, bool* value, const char* help)
 
 void AddPlace(CLI::App& app, Options& options) {
   ServerConfig& config = options.config;
+  app.add_option_function<std::string>(
+         "--protocol",
+         [&config](const std::string& name) {
+           if (name == "qingstor") config.protocol = quayfs::testserver::Protocol::kQingStor;
+         },
+         "s3 or qingstor (its own API; --region is the zone)")
+      ->check(CLI::IsMember({"s3", "qingstor"}));
   app.add_option("--address", config.address, "IPv4 address to listen on");
   app.add_option("--port", config.port, "port, 0 for any free one");
   app.add_option("--dir", config.directory, "keep everything below this directory, not in memory");
@@ -105,7 +112,7 @@ int RunServer(const Options& options, const sigset_t& signals) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("An S3 endpoint on loopback for tests");
+  CLI::App app("An S3 or QingStor endpoint on loopback for tests");
   Options options;
   options.account = options.config.accounts.front();
   options.config.log_limit = 100000;  // a long run must not fill the memory

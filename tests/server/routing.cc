@@ -5,6 +5,7 @@
 #include <array>
 
 #include "base/text.h"
+#include "tests/server/qingstor_service.h"
 
 namespace quayfs::testserver {
 namespace {
@@ -104,6 +105,7 @@ std::string ObjectOperation(const RequestHead& head, const Query& query) {
 }  // namespace
 
 Route RouteRequest(const RequestHead& head, const Query& query, const ServerConfig& config) {
+  if (config.protocol == Protocol::kQingStor) return RouteQingStor(head, query, config);
   Route route;
   route.host_bucket = HostBucket(head, config.domain);
   std::string_view path = std::string_view(head.raw_path).substr(1);

@@ -110,8 +110,12 @@ Outcome<Reply> S3Service::HandleChecked(S3Request& request) {
   const Outcome<Identity> identity = Authenticate(target, context);
   if (!identity) return identity.error();
   request.identity = *identity;
+  return Perform(request.route.operation, request);
+}
+
+Outcome<Reply> S3Service::Perform(const std::string& operation, S3Request& request) {
   if (Problem problem = CheckKey(request.route.key)) return *problem;
-  const auto handler = Handlers().find(request.route.operation);
+  const auto handler = Handlers().find(operation);
   if (handler == Handlers().end()) {
     return S3Error(501, "NotImplemented", "this server does not know the operation");
   }

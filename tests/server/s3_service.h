@@ -40,6 +40,8 @@ class S3Service {
   S3Service(const ServerConfig& config, Store& store, std::function<WallTime()> now);
 
   Reply Handle(S3Request& request);
+  /// One operation for a client that is known already, whatever it is called in the request.
+  Outcome<Reply> Perform(const std::string& operation, S3Request& request);
   /// The reply that tells of `error`.
   Reply ErrorReply(const S3Error& error, const S3Request& request) const;
 

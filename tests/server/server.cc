@@ -28,6 +28,7 @@ ServerCore::ServerCore(const ServerConfig& server_config, std::unique_ptr<Store>
     : config(server_config),
       store(std::move(contents)),
       service(config, *store, [this] { return Now(); }),
+      qingstor(config, *store, service),
       faults(config.seed),
       log(config.log_limit, std::move(log_file)),
       delay_ms(config.delay.count()) {}
@@ -40,6 +41,16 @@ bool ServerCore::Pause(std::chrono::milliseconds time) {
     if (!wake_.WaitUntil(mutex_, deadline)) return true;
   }
   return false;
+}
+
+Reply ServerCore::Handle(S3Request& request) {
+  return config.protocol == Protocol::kQingStor ? qingstor.Handle(request)
+                                                : service.Handle(request);
+}
+
+Reply ServerCore::ErrorReply(const S3Error& error, const S3Request& request) const {
+  return config.protocol == Protocol::kQingStor ? qingstor.ErrorReply(error, request)
+                                                : service.ErrorReply(error, request);
 }
 
 void ServerCore::Stop() {
@@ -281,7 +292,8 @@ Status MakeBuckets(const ServerConfig& config, Store& store, int64_t now) {
 
 Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config) {
   std::optional<uint64_t> shuffle_seed;
-  if (config.shuffle_listings) shuffle_seed = config.seed;
+  const bool shuffled = config.shuffle_listings || config.protocol == Protocol::kQingStor;
+  if (shuffled) shuffle_seed = config.seed;
   std::unique_ptr<Store> store;
   if (config.directory.empty()) {
     store = MakeMemoryStore(shuffle_seed);

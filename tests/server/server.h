@@ -82,7 +82,12 @@ struct Account {
   std::string session_token;  // if set, required
 };
 
+/// Which protocol is spoken. kQingStor: QingStor's own API; `region` is the zone, and listings have
+/// an order of their own (protocol.md 2).
+enum class Protocol { kS3, kQingStor };
+
 struct ServerConfig {
+  Protocol protocol = Protocol::kS3;
   std::string address = "127.0.0.1";
   uint16_t port = 0;      // 0: any free one
   bool tls = false;       // with a self-signed certificate made at start

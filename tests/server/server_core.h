@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "tests/server/faults.h"
+#include "tests/server/qingstor_service.h"
 #include "tests/server/request_log.h"
 #include "tests/server/s3_service.h"
 #include "tests/server/server.h"
@@ -30,10 +31,15 @@ class ServerCore {
   bool stopping() const { return stopping_.load(); }
   void Stop();
 
+  /// By the protocol of the config.
+  Reply Handle(S3Request& request);
+  Reply ErrorReply(const S3Error& error, const S3Request& request) const;
+
   const ServerConfig config;
   std::unique_ptr<TlsContext> tls;  // null without TLS; set before the first connection
   const std::unique_ptr<Store> store;
   S3Service service;
+  QingStorService qingstor;
   FaultTable faults;
   RequestLog log;
   std::atomic<int64_t> delay_ms;

@@ -133,26 +133,26 @@ class Exchange {
 
   Reply MakeReply() {
     if (Is(FaultKind::kStatus)) {
-      Reply reply = core_.service.ErrorReply(
+      Reply reply = core_.ErrorReply(
           S3Error(fault_->status, fault_->code, "a fault of the test server"), request_);
       if (!fault_->retry_after.empty()) reply.Set("Retry-After", fault_->retry_after);
       return reply;
     }
     if (Is(FaultKind::kRedirect)) {
-      Reply reply = core_.service.ErrorReply(
+      Reply reply = core_.ErrorReply(
           S3Error(307, "TemporaryRedirect", "a fault of the test server"), request_);
       reply.Set("Location", fault_->location);
       return reply;
     }
     if (Is(FaultKind::kErrorIn200)) {
-      if (fault_->carry_out && core_.service.Handle(request_).drop) return Dropped();
-      Reply reply = core_.service.ErrorReply(
-          S3Error(200, fault_->code, "a fault of the test server"), request_);
+      if (fault_->carry_out && core_.Handle(request_).drop) return Dropped();
+      Reply reply =
+          core_.ErrorReply(S3Error(200, fault_->code, "a fault of the test server"), request_);
       return reply;
     }
     request_.ignore_range = Is(FaultKind::kIgnoreRange);
     request_.wrong_range = Is(FaultKind::kWrongRange);
-    Reply reply = core_.service.Handle(request_);
+    Reply reply = core_.Handle(request_);
     if (Is(FaultKind::kWrongEtag)) FalsifyEtag(&reply);
     return reply;
   }

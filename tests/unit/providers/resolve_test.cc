@@ -252,14 +252,6 @@ TEST(Resolve, EncryptionWithTheCustomersKey) {
   ExpectRefused(config, "sse_customer_key");
 }
 
-TEST(Open, NativeQingStorIsNamedAndRefused) {
-  StoreConfig config = Kodo();
-  config.provider = "qingstor";
-  const auto store = OpenStore(config);
-  ASSERT_TRUE(store.Is(Code::kNotSupported));
-  EXPECT_NE(store.error().message().find("qingstor-s3"), std::string::npos);
-}
-
 TEST(Open, TheZoneIsTheRegionOfTheGateway) {
   StoreConfig config = Kodo();
   config.provider = "qingstor-s3";
