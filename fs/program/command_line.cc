@@ -2,6 +2,8 @@
 
 #include "fs/program/command_line.h"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
@@ -9,6 +11,7 @@
 
 #include "base/text.h"
 #include "fs/program/commands.h"
+#include "fs/program/completions.h"
 #include "fs/program/exit_status.h"
 #include "fs/program/launch.h"
 #include "fs/program/mount_helper.h"
@@ -54,6 +57,7 @@ struct Line {
   std::vector<std::string> config_options;
   bool config_secrets = false;
   std::string provider;
+  std::string shell;
 };
 
 /// The command that was chosen, to be run once the line has been read.
@@ -191,6 +195,23 @@ void AddProviders(CLI::App& app, Line& line, Chosen* chosen) {
   command->callback([&line, chosen] { *chosen = [&line] { return RunProviders(line.provider); }; });
 }
 
+void AddCompletions(CLI::App& app, Line& line, Chosen* chosen) {
+  CLI::App* const command =
+      app.add_subcommand("completions", "Print completions for a shell: bash, zsh or fish");
+  command->add_option("SHELL", line.shell)->required();
+  command->callback([&app, &line, chosen] {
+    *chosen = [&app, &line] {
+      const auto text = MakeCompletions(DescribeCommands(app), line.shell);
+      if (!text) {
+        PrintError(text.error().message());
+        return kExitUsage;
+      }
+      fmt::print("{}", *text);
+      return kExitOk;
+    };
+  });
+}
+
 /// One line: what is wrong, and where to read more.
 int RefuseLine(const CLI::Error& error, const CLI::App& app) {
   std::string message = error.what();
@@ -219,6 +240,7 @@ int RunProgram(int argc, char** argv) {
   AddRecover(app, line, &chosen);
   AddConfig(app, line, &chosen);
   AddProviders(app, line, &chosen);
+  AddCompletions(app, line, &chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {
