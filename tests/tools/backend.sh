@@ -1,9 +1,10 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# A place to mount, with a server behind it, for run-tools and bench/compare; sourced after scripts/lib.sh.
+# A place to mount, with a server behind it, for run-tools and bench/; sourced after scripts/lib.sh.
 #
-#   find_programs BIN           BIN: where the programs lie, or ''; sets QUAYFS, TESTSERVER, BENCH_TRANSFER
+#   find_programs BIN           BIN: where the programs lie, or ''; sets QUAYFS, TESTSERVER, BENCH_TRANSFER,
+#                               BENCH_FILES
 #   prepare_backend KIND WORK   KIND: local | testserver | radosgw | plain; WORK: an empty folder. Starts what it takes and writes
 #                               a mount config; sets TOOL_MOUNT, TOOL_CONFIG, TOOL_CACHE, S3_*, and `prefix`, below which all keys are
 #   clean_backend KIND WORK     unmounts, ends and removes everything that was made in WORK
@@ -24,6 +25,8 @@ find_programs() {
   TESTSERVER=$bin/quayfs-testserver
   # shellcheck disable=SC2034 # for bench/compare
   BENCH_TRANSFER=$bin/bench_transfer
+  # shellcheck disable=SC2034 # for bench/small-files
+  BENCH_FILES=$bin/bench_files
   [[ -x $QUAYFS ]] || die "no quayfs program; run scripts/build first, or say --bin DIR"
   export QUAYFS TESTSERVER
 }

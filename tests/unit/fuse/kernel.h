@@ -15,7 +15,6 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "base/mutex.h"
 #include "fs/fuse/operations.h"
@@ -68,19 +67,17 @@ class Kernel {
   /// Returns the request's number. `more` follows the fixed part.
   template <typename In>
   uint64_t Send(uint32_t opcode, uint64_t node, const In& in, const std::string& more = "") {
-    std::vector<char> bytes(sizeof(fuse_in_header) + sizeof(In) + more.size());
     fuse_in_header header{};
-    header.len = static_cast<uint32_t>(bytes.size());
+    header.len = static_cast<uint32_t>(sizeof(header) + sizeof(in) + more.size());
     header.opcode = opcode;
     header.unique = ++last_;
     header.nodeid = node;
     header.uid = ::getuid();
     header.gid = ::getgid();
     header.pid = static_cast<uint32_t>(::getpid());
-    std::memcpy(bytes.data(), &header, sizeof(header));
-    std::memcpy(bytes.data() + sizeof(header), &in, sizeof(in));
-    if (!more.empty())
-      std::memcpy(bytes.data() + sizeof(header) + sizeof(in), more.data(), more.size());
+    std::string bytes(reinterpret_cast<const char*>(&header), sizeof(header));
+    bytes.append(reinterpret_cast<const char*>(&in), sizeof(in));
+    bytes += more;
     fuse_buf buffer{};
     buffer.size = bytes.size();
     buffer.mem = bytes.data();
