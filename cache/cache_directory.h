@@ -5,6 +5,7 @@
 //   lock             whose it is
 //   state.db         what must not be forgotten (cache/state)
 //   data/XX/INODE    the bytes of a file, sparse; XX are the low eight bits in hex
+//   data/XX/INODE.sealed   what some of them were when the file was last sealed (kept_bytes.h)
 //   set-aside/       bytes that could not be trusted after a power cut, for people to look at
 
 #pragma once

@@ -64,12 +64,9 @@ FileCore::FileCore(CacheContext& context, const LeftFile& left)
       told_generation_(left.row.generation),
       told_at_(WallTime(Duration(left.row.changed_at))) {
   extents_.SetGenerationFloor(GenerationFloor(context.clock));
-  seal_ = left.seal;
+  TakeSeal(left.seal);
   noted_dirty_ = extents_.dirty_bytes();
   context_.dirty.Changed(0, noted_dirty_);
-  if (seal_) {
-    for (const ByteRange& range : seal_->dirty) sealed_.Add(range);
-  }
   if (left.upload) ResumeUpload(*left.upload, left.parts);
 }
 
@@ -107,7 +104,7 @@ FileCore::~FileCore() {
   // they are (C5).
   const bool kept = context_.closing && has_row_ && !removed_;
   if (has_row_ && !kept) context_.sums.Drop(inode_);
-  if (on_disk_ && !extents_.modified() && !kept) Ignore(context_.disk.RemoveFile(path_));
+  if (on_disk_ && !extents_.modified() && !kept) RemoveLocal();
 }
 
 uint64_t FileCore::size() const {
@@ -165,6 +162,7 @@ void FileCore::RemoveLocal() {
   // A name that stays is replaced when the number is used again, and cleared when the cache is
   // opened again.
   if (on_disk_) Ignore(context_.disk.RemoveFile(path_));
+  DropKept();
   on_disk_ = false;
   local_length_ = 0;
   trim_pending_ = false;
@@ -499,7 +497,10 @@ void FileCore::MarkRemoved() {
     // the next mount.
     const bool forgotten = !maybe_told_ || context_.state.Apply(StateBatch().DropContent(inode_),
                                                                 Persist::kSurvivesKill);
-    if (on_disk_ && forgotten) Ignore(context_.disk.RemoveFile(path_));
+    if (on_disk_ && forgotten) {
+      Ignore(context_.disk.RemoveFile(path_));
+      DropKept();
+    }
     on_disk_ = false;
     if (handles_ == 0) Park();
   }

@@ -166,10 +166,9 @@ class FileCore final : public Evictable,
   // ---- what the database is told (record.cc)
   ContentRow RowNow() const QUAY_REQUIRES(mutex_);
   /// What must be known before bytes of `range` may change: that they do not belong any more to a
-  /// seal (C2), to a part that has been sent (C7), or to a publication whose outcome is unclear.
-  StateBatch BeforeChange(ByteRange range, Persist* persist) const QUAY_REQUIRES(mutex_);
+  /// part that has been sent (C7), or to a publication whose outcome is unclear.
+  StateBatch BeforeChange(ByteRange range) const QUAY_REQUIRES(mutex_);
   void NoteBeforeChange(ByteRange range) QUAY_REQUIRES(mutex_);
-  bool HitsSeal(ByteRange range) const QUAY_REQUIRES(mutex_);
   Status TellBeforeWrite(ByteRange range) QUAY_REQUIRES(mutex_);
   /// C1: the bytes of `range` have been written, and count as soon as this succeeds.
   Status TellWrite(ByteRange range) QUAY_REQUIRES(mutex_);
@@ -204,6 +203,12 @@ class FileCore final : public Evictable,
   // ---- to the disk for good (seal.cc)
   struct Sealing;
   bool NeedsSeal() const QUAY_REQUIRES(mutex_);
+  /// C3: before bytes of `range` may change, those of the seal are put where a power cut finds
+  /// them.
+  Status KeepSealed(ByteRange range) QUAY_REQUIRES(mutex_);
+  /// The database's seal is this one now, for good.
+  void TakeSeal(std::optional<SealRow> seal) QUAY_REQUIRES(mutex_);
+  void DropKept() QUAY_REQUIRES(mutex_);
   Result<Sealing> BeginSeal() QUAY_REQUIRES(mutex_);
   Status FlushForSeal(const Sealing& sealing);
   /// False if what was to be sealed has changed meanwhile.
@@ -324,9 +329,11 @@ class FileCore final : public Evictable,
   uint64_t told_generation_ QUAY_GUARDED_BY(mutex_) = 0;
   /// The database says that this generation is being published.
   std::optional<uint64_t> attempt_ QUAY_GUARDED_BY(mutex_);
-  /// C2: the seal in the database, while it is intact, and its extents.
+  /// C2: the seal in the database, and which of its bytes are still in place; what the others were
+  /// is in the log beside the local file.
   std::optional<SealRow> seal_ QUAY_GUARDED_BY(mutex_);
   ExtentSet sealed_ QUAY_GUARDED_BY(mutex_);
+  std::optional<uint64_t> kept_end_ QUAY_GUARDED_BY(mutex_);  // of the log; absent: not known
   /// The seal in the database speaks of bytes that are clean now, and could not be told so: the
   /// local file is not changed any more.
   bool seal_stuck_ QUAY_GUARDED_BY(mutex_) = false;

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "cache/attempt_record.h"
 #include "cache/cache_directory.h"
+#include "cache/kept_bytes.h"
 #include "cache/set_aside.h"
 
 namespace quayfs {
@@ -152,8 +153,31 @@ class Takeover {
     auto found = disk_.Stat(DataFile(directory_, inode));
     file.on_disk = found && found->is_regular;
     file.local_length = file.on_disk ? found->size : 0;
-    const auto& wanted = verdict == LeftVerdict::kAsSealed ? seal->dirty : file.dirty;
-    return wanted.empty() || wanted.back().end <= file.local_length;
+    if (verdict != LeftVerdict::kAsSealed) {
+      return file.dirty.empty() || file.dirty.back().end <= file.local_length;
+    }
+    ExtentSet wanted;
+    for (const ByteRange& range : seal->dirty) wanted.Add(range);
+    if (seal->kept) {
+      QUAY_ASSIGN(const ExtentSet kept, KeptRanges(disk_, directory_, inode, seal->generation));
+      if (kept.empty() || !file.on_disk) return false;
+      for (const ByteRange& range : kept.ranges()) wanted.Remove(range);
+    }
+    return wanted.empty() || wanted.ranges().back().end <= file.local_length;
+  }
+
+  /// What was changed in place since is as it was.
+  Status Unwind(uint64_t inode, LeftFile& file, SealRow& seal) {
+    if (!seal.kept) return {};
+    ExtentSet wanted;
+    for (const ByteRange& range : seal.dirty) wanted.Add(range);
+    QUAY_ASSIGN(const std::unique_ptr<DiskFile> data,
+                disk_.Open(DataFile(directory_, inode), OpenMode::kReadWrite));
+    QUAY_TRY(PutBack(disk_, directory_, inode, seal.generation, wanted, *data));
+    QUAY_TRY(data->SyncData());
+    QUAY_ASSIGN(file.local_length, data->Size());
+    seal.kept = false;
+    return {};
   }
 
   void AdoptUpload(uint64_t inode, LeftFile& file) {
@@ -165,7 +189,7 @@ class Takeover {
   }
 
   /// C3: the last sealed generation is what there is; what came after it is kept for people.
-  Status GoBack(uint64_t inode, LeftFile& file, const SealRow& seal) {
+  Status GoBack(uint64_t inode, LeftFile& file, SealRow& seal) {
     if (file.on_disk) {
       auto copied = CopyAside(directory_, inode, now_, disk_);
       if (!copied) {
@@ -175,6 +199,13 @@ class Takeover {
                                  inode, copied.error().message()));
       }
       file.set_aside = *std::move(copied);
+    }
+    const bool unwound = seal.kept;
+    if (Status done = Unwind(inode, file, seal); !done) {
+      return Error(done.error().code(),
+                   fmt::format("cannot take inode {} back to what it was when it was last synced, "
+                               "before the machine went down: {}",
+                               inode, done.error().message()));
     }
     // Parts that were sent ahead are not of this generation. What an attempt to publish has come
     // to is still to be found out.
@@ -192,6 +223,7 @@ class Takeover {
       OrphanUpload(inode, batch);
     }
     batch.PutContent(file.row).SetDirty(inode, file.dirty);
+    if (unwound) batch.PutSeal(seal);
     batch.AddNote(
         {0, std::string(kSetAsideNote), inode, file.set_aside,
          NamedLike(inode) +
@@ -304,6 +336,10 @@ class Takeover {
     std::string path = fmt::format("{}/{}", folder, name);
     const bool ours = error == std::errc() && end == name.data() + name.size() &&
                       path == DataFile(directory_, inode);
+    if (error == std::errc() && path == KeptFile(directory_, inode)) {
+      const auto it = files_.find(inode);
+      if (it != files_.end() && it->second.seal && it->second.seal->kept) return {};
+    }
     if (ours) {
       const auto it = files_.find(inode);
       if (it != files_.end() && it->second.on_disk) return {};
@@ -345,7 +381,9 @@ LeftVerdict JudgeLeftFile(const ContentRow& row, const std::optional<SealRow>& s
                           bool same_boot) {
   if (!row.modified || same_boot) return LeftVerdict::kAsRecorded;
   if (!seal || seal->overwritten) return LeftVerdict::kUnusable;
-  return row.generation == seal->generation ? LeftVerdict::kAsRecorded : LeftVerdict::kAsSealed;
+  // Changes of bytes that are dirty already need not have moved the row's generation.
+  return row.generation == seal->generation && !seal->kept ? LeftVerdict::kAsRecorded
+                                                           : LeftVerdict::kAsSealed;
 }
 
 Result<LeftFiles> TakeUpLeftFiles(const std::string& directory, Disk& disk, StateDb& state,

@@ -7,8 +7,9 @@
 //   boot    row        seal                        taken up as
 //   same    modified   any                         as recorded: the page cache has all writes (C1)
 //   other   modified   of this very generation     as recorded
-//   other   modified   of an earlier generation    as sealed; what was found is copied aside (C3)
-//   other   modified   none, or overwritten since  not at all; what was found is moved aside (C3)
+//   other   modified   of an earlier generation,   as sealed; what was found is copied aside (C3),
+//                      or changed in place since   and what was changed in place is put back
+//   other   modified   none, or its bytes lost     not at all; what was found is moved aside (C3)
 //   any     clean      any                         nothing: the bytes are in the bucket
 //
 // Clean bytes with checksums (C5) stay, in files of either kind; others are not trusted any more.

@@ -60,17 +60,8 @@ Status FileCore::ApplyContent(StateBatch batch, const ContentRow& row, Persist p
   return {};
 }
 
-bool FileCore::HitsSeal(ByteRange range) const {
-  return seal_ && !seal_->overwritten && sealed_.Overlaps(range);
-}
-
-StateBatch FileCore::BeforeChange(ByteRange range, Persist* persist) const {
+StateBatch FileCore::BeforeChange(ByteRange range) const {
   StateBatch batch;
-  if (HitsSeal(range)) {
-    // C2: it has to be on the disk before the first changed byte can be.
-    batch.SealOverwritten(inode_);
-    *persist = Persist::kSurvivesPowerCut;
-  }
   // C7: what an attempt sends belongs to that attempt, whatever becomes of the file.
   if (session_ != nullptr && !attempt_) {
     for (const auto& [number, record] : session_->parts) {
@@ -87,7 +78,6 @@ StateBatch FileCore::BeforeChange(ByteRange range, Persist* persist) const {
 }
 
 void FileCore::NoteBeforeChange(ByteRange range) {
-  if (HitsSeal(range)) seal_->overwritten = true;
   if (session_ != nullptr) {
     for (auto& [number, record] : session_->parts) {
       if (record.part.range.Overlaps(range)) record.told = false;
@@ -99,10 +89,10 @@ void FileCore::NoteBeforeChange(ByteRange range) {
 Status FileCore::TellBeforeWrite(ByteRange range) {
   if (sealing_) touched_in_seal_.Add(range);
   if (removed_) return {};
-  Persist persist = Persist::kSurvivesKill;
-  StateBatch batch = BeforeChange(range, &persist);
+  QUAY_TRY(KeepSealed(range));
+  StateBatch batch = BeforeChange(range);
   if (batch.empty()) return {};
-  QUAY_TRY(context_.state.Apply(std::move(batch), persist));
+  QUAY_TRY(context_.state.Apply(std::move(batch), Persist::kSurvivesKill));
   NoteBeforeChange(range);
   return {};
 }
@@ -129,8 +119,8 @@ Status FileCore::TellTruncate(uint64_t size) {
   const ByteRange changed{std::min(size, present), std::max(size, present)};
   if (sealing_) touched_in_seal_.Add(changed);
   if (removed_) return {};
-  Persist persist = Persist::kSurvivesKill;
-  StateBatch batch = BeforeChange(changed, &persist);
+  QUAY_TRY(KeepSealed(changed));
+  StateBatch batch = BeforeChange(changed);
   ContentRow row = RowNow();
   row.size = size;
   row.base_limit = std::min(row.base_limit, size);
@@ -138,7 +128,7 @@ Status FileCore::TellTruncate(uint64_t size) {
   row.modified = true;
   row.changed_at = context_.clock.Now().time_since_epoch().count();
   AddContent(batch, row, grows ? DirtyChange::kAdd : DirtyChange::kCut, changed);
-  QUAY_TRY(ApplyContent(std::move(batch), row, persist));
+  QUAY_TRY(ApplyContent(std::move(batch), row, Persist::kSurvivesKill));
   NoteBeforeChange(changed);
   return {};
 }
@@ -192,11 +182,7 @@ void FileCore::TellPublished(const std::vector<ByteRange>& cleaned) {
     return;
   }
   seal_stuck_ = false;
-  seal_ = std::move(seal);
-  sealed_.Clear();
-  if (seal_) {
-    for (const ByteRange& range : seal_->dirty) sealed_.Add(range);
-  }
+  TakeSeal(std::move(seal));
   // From here on the row of a clean file is for the owner to drop.
   if (!extents_.modified()) told_ = false;
 }

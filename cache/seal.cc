@@ -3,13 +3,15 @@
 // FileCore: to the disk for good.
 //
 // C2: a seal is the extents and the size of one generation, committed when its bytes have reached
-// the disk. Writers go on meanwhile; what they change in place spoils the seal, and it is tried
-// again, in the end with the writers waiting. What they add beside it is not part of it.
+// the disk. Writers go on meanwhile; what they change in place before that spoils the seal, and it
+// is tried again, in the end with the writers waiting. What they add beside it is not part of it.
+// Of what they change in place afterwards the former bytes are kept (kept_bytes.h).
 
 #include <utility>
 
 #include "cache/cache_directory.h"
 #include "cache/file_core.h"
+#include "cache/kept_bytes.h"
 
 namespace quayfs {
 namespace {
@@ -25,6 +27,45 @@ struct FileCore::Sealing {
   bool sync_name = false;
   uint64_t bases = 0;
 };
+
+void FileCore::TakeSeal(std::optional<SealRow> seal) {
+  const bool same = seal && seal_ && seal->generation == seal_->generation;
+  if (!same) DropKept();
+  kept_end_ = same ? kept_end_ : seal && seal->kept ? std::nullopt : std::optional<uint64_t>(0);
+  seal_ = std::move(seal);
+  ExtentSet in_place;
+  if (seal_) {
+    for (const ByteRange& range : seal_->dirty) {
+      if (!same) in_place.Add(range);
+      for (const ByteRange& still : sealed_.Within(range)) in_place.Add(still);
+    }
+  }
+  sealed_ = std::move(in_place);
+}
+
+// Nothing needs it once its seal has gone for good.
+void FileCore::DropKept() {
+  if (seal_ && seal_->kept && !seal_stuck_) {
+    Ignore(context_.disk.RemoveFile(KeptFile(context_.config.directory, inode_)));
+  }
+}
+
+Status FileCore::KeepSealed(ByteRange range) {
+  if (!seal_ || seal_->overwritten || !sealed_.Overlaps(range)) return {};
+  const uint64_t block = context_.config.keep_block;
+  const ByteRange around{range.begin / block * block, (range.end + block - 1) / block * block};
+  const std::vector<ByteRange> keep = sealed_.Within(around);
+  QUAY_ASSIGN(const std::shared_ptr<DiskFile> file, OpenLocal());
+  QUAY_TRY(KeepBytes(context_.disk, context_.config.directory, inode_, seal_->generation, *file,
+                     keep, &kept_end_));
+  if (!seal_->kept) {
+    // Before the first changed byte can be on the disk, and after the first kept one is.
+    QUAY_TRY(context_.state.Apply(StateBatch().SealKept(inode_), Persist::kSurvivesPowerCut));
+    seal_->kept = true;
+  }
+  for (const ByteRange& kept : keep) sealed_.Remove(kept);
+  return {};
+}
 
 bool FileCore::NeedsSeal() const {
   if (removed_ || !extents_.modified()) return false;
@@ -101,9 +142,7 @@ Status FileCore::SyncLocal() {
     batch.PutSeal(sealing.row);
     // Under the lock: no byte of the seal may change before it is there to be marked.
     QUAY_TRY(ApplyContent(std::move(batch), row, Persist::kSurvivesPowerCut));
-    seal_ = sealing.row;
-    sealed_.Clear();
-    for (const ByteRange& range : seal_->dirty) sealed_.Add(range);
+    TakeSeal(sealing.row);
     return {};
   }
 }

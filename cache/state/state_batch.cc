@@ -56,8 +56,8 @@ StateBatch& StateBatch::DropSeal(uint64_t ino) {
   return *this;
 }
 
-StateBatch& StateBatch::SealOverwritten(uint64_t ino) {
-  changes_.emplace_back(ByNumber{Act::kSealOverwritten, ino});
+StateBatch& StateBatch::SealKept(uint64_t ino) {
+  changes_.emplace_back(ByNumber{Act::kSealKept, ino});
   return *this;
 }
 

@@ -80,6 +80,7 @@ struct SealRow {
   StoredVersion base;
   std::vector<ByteRange> dirty;
   bool overwritten = false;  // bytes of it have been changed in place since: it cannot be had back
+  bool kept = false;         // the same, but what they were lies beside it (cache/kept_bytes.h)
 };
 
 /// A block of a data file, and the CRC32C of what it held when it was a copy of the base's bytes.
@@ -153,7 +154,7 @@ class StateBatch {
 
   StateBatch& PutSeal(SealRow row);
   StateBatch& DropSeal(uint64_t ino);
-  StateBatch& SealOverwritten(uint64_t ino);
+  StateBatch& SealKept(uint64_t ino);
 
   StateBatch& PutClean(CleanRow row);
   StateBatch& DropClean(uint64_t ino);
@@ -186,7 +187,7 @@ class StateBatch {
     kDropContent,
     kDropContentIfClean,
     kDropSeal,
-    kSealOverwritten,
+    kSealKept,
     kDropClean,
     kDropUpload,
     kDropPart,  // number

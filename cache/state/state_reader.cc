@@ -173,7 +173,8 @@ Result<SealRow> SealOf(const SqlStatement& row) {
   seal.base_limit = Uint(row, 3);
   seal.generation = Uint(row, 4);
   seal.base = Version(row, 5);
-  seal.overwritten = row.Int(9) != 0;
+  seal.kept = row.Int(9) == 2;
+  seal.overwritten = row.Int(9) != 0 && !seal.kept;
   Result<std::vector<ByteRange>> dirty = DecodeRanges(row.Bytes(10));
   if (!dirty) return Damaged("seal", row.Int(1), "holds " + dirty.error().message());
   seal.dirty = std::move(dirty).value();

@@ -76,9 +76,9 @@ const char* StateWriter::TextOf(Sql sql) {
              "row_checksum(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10))";
     case kDropSeal:
       return "DELETE FROM seal WHERE ino=?1";
-    case kSealOverwritten:
-      return "UPDATE seal SET overwritten=1, crc=row_checksum(ino,size,base_limit,generation,"
-             "base_key,base_etag,base_size,base_modified,1,dirty) WHERE ino=?1 AND overwritten=0";
+    case kSealKept:
+      return "UPDATE seal SET overwritten=2, crc=row_checksum(ino,size,base_limit,generation,"
+             "base_key,base_etag,base_size,base_modified,2,dirty) WHERE ino=?1 AND overwritten=0";
     case kPutClean:
       return "REPLACE INTO clean VALUES(?1,?2,?3,?4,?5,row_checksum(?1,?2,?3,?4,?5))";
     case kDropClean:
@@ -158,8 +158,8 @@ Status StateWriter::Do(const StateBatch::ByNumber& change) {
     }
     case StateBatch::Act::kDropSeal:
       return (*this)[kDropSeal].Run(change.ino);
-    case StateBatch::Act::kSealOverwritten:
-      return (*this)[kSealOverwritten].Run(change.ino);
+    case StateBatch::Act::kSealKept:
+      return (*this)[kSealKept].Run(change.ino);
     case StateBatch::Act::kDropClean:
       return (*this)[kDropClean].Run(change.ino);
     case StateBatch::Act::kDropUpload:
@@ -270,7 +270,8 @@ Status StateWriter::Do(const SealRow& row) {
   if (!row.dirty.empty()) QUAY_TRY(CheckRange("a seal", row.ino, row.dirty.back()));
   return (*this)[kPutSeal].Run(row.ino, row.size, row.base_limit, row.generation, row.base.key,
                                row.base.etag, row.base.size, row.base.modified_seconds,
-                               row.overwritten, EncodeRanges(row.dirty));
+                               row.overwritten ? uint64_t{1} : uint64_t{row.kept} * 2,
+                               EncodeRanges(row.dirty));
 }
 
 Status StateWriter::Do(const CleanRow& row) {

@@ -38,7 +38,7 @@ class StateWriter {
     kDropDirty,
     kPutSeal,
     kDropSeal,
-    kSealOverwritten,
+    kSealKept,
     kPutClean,
     kDropClean,
     kPutUpload,

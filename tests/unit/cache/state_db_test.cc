@@ -139,8 +139,8 @@ TEST_F(StateDbTest, DropsTakeWhatBelongsToThem) {
   step(std::move(StateBatch().DropPart(6, 2)));
   left.uploads.at(6) = {{6, "k", "u2", {}}, {}};
   step(std::move(StateBatch().PutUpload({6, "k", "u2", {}})));
-  left.seals.at(6).overwritten = true;
-  step(std::move(StateBatch().SealOverwritten(6).SealOverwritten(7)));
+  left.seals.at(6).kept = true;
+  step(std::move(StateBatch().SealKept(6).SealKept(7)));
   step(std::move(StateBatch().DropContentIfClean(5)));  // it is not
   left.contents.erase(5);
   left.seals.erase(5);
