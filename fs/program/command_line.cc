@@ -15,6 +15,7 @@
 #include "fs/program/exit_status.h"
 #include "fs/program/launch.h"
 #include "fs/program/mount_helper.h"
+#include "fs/program/version.h"
 
 namespace quayfs::program {
 namespace {
@@ -228,7 +229,7 @@ int RunProgram(int argc, char** argv) {
     return RunHelper(helper, words);
   CLI::App app(kAbout, "quayfs");
   app.footer(kFooter);
-  app.set_version_flag("--version,-V", "quayfs " QUAYFS_VERSION);
+  app.set_version_flag("--version,-V", "quayfs " + Version());
   app.require_subcommand(1);
   Line line;
   Chosen chosen;

@@ -12,6 +12,7 @@
 
 #include "base/text.h"
 #include "fs/program/messages.h"
+#include "fs/program/version.h"
 
 namespace quayfs::program {
 namespace {
@@ -192,7 +193,7 @@ json MakeStatus(const StatusFacts& facts, const MountConfig& config) {
   status["prefix"] = config.prefix;
   status["read_only"] = config.mount.read_only;
   status["state"] = facts.state;
-  status["version"] = QUAYFS_VERSION;
+  status["version"] = Version();
   status["pid"] = static_cast<uint64_t>(facts.pid);
   status["started"] = FormatIsoExtended(facts.started);
   status["uptime_seconds"] = static_cast<uint64_t>(uptime > 0 ? uptime : 0);
