@@ -34,7 +34,7 @@ struct CacheConfig {
   Duration sum_delay = std::chrono::seconds(1);
   /// Of what is changed in place after a seal, so much around it is kept at once (C3), aligned: a
   /// flush costs more than the bytes.
-  uint64_t keep_block = 1ull << 20;
+  uint64_t keep_block = 256ull << 10;
   uint64_t put_size_max = 8ull << 20;  // larger contents go as multipart, where the store has it
   uint64_t part_size = 16ull << 20;  // of the first parts; they grow so that 5 TiB fit into 10,000
   uint64_t fetch_block = 128ull << 10;     // random reads fetch at least this much, aligned
