@@ -341,7 +341,9 @@ class FileCore final : public Evictable,
   bool seal_pauses_writers_ QUAY_GUARDED_BY(mutex_) = false;
   ExtentSet touched_in_seal_ QUAY_GUARDED_BY(mutex_);  // changed since BeginSeal
   uint64_t bases_ QUAY_GUARDED_BY(mutex_) = 0;         // how often the base has changed
-  bool name_synced_ QUAY_GUARDED_BY(mutex_) = false;   // path_ is on the disk for good
+  /// The store has refused to copy from it: that version is not there any more.
+  std::optional<BaseVersion> lost_base_ QUAY_GUARDED_BY(mutex_);
+  bool name_synced_ QUAY_GUARDED_BY(mutex_) = false;  // path_ is on the disk for good
   WallTime told_at_ QUAY_GUARDED_BY(mutex_){};
 
   /// C5. A block that has not been checked is missing, and counted by the budget all the same.

@@ -494,6 +494,10 @@ void FileCore::PartFinished(const PartTask& task, Result<PartInfo> result) {
       session.parts.erase(it);
     }
     QUAY_DCHECK(session.CheckInvariants().empty());
+    if (task.part.source == PartSource::kCopy &&
+        (result.Is(Code::kChanged) || result.Is(Code::kNotFound))) {
+      lost_base_ = task.base;
+    }
     if (!result && (!stale || session.stop.stop_requested())) {
       failed = true;
       if (!session.first_error) session.first_error = result.error();  // C8

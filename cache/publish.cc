@@ -116,7 +116,9 @@ Result<UploadPlan> FileCore::PlanNow() const {
     return Error(Code::kIo,
                  "the cache disk lost bytes of this file in a failed write; write them again");
   }
-  return PlanUpload({extents_.size(), &extents_.dirty(), extents_.base_limit()},
+  // What cannot be copied any more is sent, as far as it is here.
+  const bool lost = lost_base_ && lost_base_->key == base_.key && lost_base_->etag == base_.etag;
+  return PlanUpload({extents_.size(), &extents_.dirty(), lost ? 0 : extents_.base_limit()},
                     context_.store.capabilities(), context_.upload);
 }
 

@@ -16,6 +16,10 @@ bool IsOurs(const ObjectHead& head, const PublishRequest& request, uint64_t size
          head.properties.metadata == request.properties.metadata;
 }
 
+Error ChangedByOthers(const std::string& key, const Error& error) {
+  return {Code::kChanged, "another client changed the object '" + key + "'", error.detail()};
+}
+
 constexpr std::string_view kConflictNote = "conflict";
 constexpr size_t kShown = 100;
 
@@ -30,54 +34,166 @@ Status Core::ResolveConflict(const OpContext& context, Ino ino, Step& step,
     // change wins.
     PublishRequest again = refused;
     const bool guarded = refused.condition.kind != Condition::Kind::kNone;
-    again.condition = ours && guarded ? Condition::IfEtag(head->info.etag) : Condition::None();
+    if (ours) {
+      again.condition = guarded ? Condition::IfEtag(head->info.etag) : Condition::None();
+    } else {
+      QUAY_ASSIGN(again.condition, ConditionFor(context, again.key, "", step.data->size()));
+    }
     const auto written = step.data->Publish(again, context.call);
+    if (written.Is(Code::kAlreadyExists)) {
+      if (config_.conflict != ConflictPolicy::kKeepBoth)
+        return ChangedByOthers(refused.key, written.error());
+      return KeepBoth(context, ino, step, refused);
+    }
     if (!written.ok()) return written.error();
     MutexLock lock(mutex_);
     SettledLocked(ino, step, again.key, {written->etag, written->size, 0});
     return {};
   }
   if (!head.ok()) return head.error();
-  if (config_.conflict != ConflictPolicy::kKeepBoth) return Error(Code::kChanged, error.message());
+  if (config_.conflict != ConflictPolicy::kKeepBoth) return ChangedByOthers(refused.key, error);
   return KeepBoth(context, ino, step, refused);
 }
 
 Status Core::KeepBoth(const OpContext& context, Ino ino, Step& step,
                       const PublishRequest& refused) {
+  QUAY_ASSIGN(const std::optional<ConflictPlace> place,
+              FindConflictPlace(context, ino, refused.key));
+  if (!place) return {};
   PublishRequest request = refused;
-  std::string name;
-  {
-    MutexLock lock(mutex_);
-    QUAY_ASSIGN(const Inode* inode, FindLocked(ino));
-    name = ConflictNameLocked(*inode);
-    const auto segment = SegmentOf(name);
-    if (!segment)
-      return Error(Code::kInternal, "no name for a conflict copy of '" + inode->name + "'");
-    const auto own = SegmentOf(inode->name);
-    request.key =
-        refused.key.substr(0, refused.key.size() - (own ? own->text.size() : 0)) + segment->text;
-  }
+  request.key = place->key;
   request.condition = Condition::None();
-  const auto written = step.data->Publish(request, context.call);
+  auto written = step.data->Publish(request, context.call);
+  // The version that unchanged parts were to be copied from is gone; all of it may be here.
+  if (written.Is(Code::kChanged)) written = step.data->Publish(request, context.call);
   if (!written.ok()) return written.error();
-  Log(LogLevel::kWarning, "conflict",
-      {{"key", refused.key},
-       {"kept_as", request.key},
-       {"advice", "another client changed the file; merge the two"}});
   MutexLock lock(mutex_);
-  ++conflicts_;
   Inode* inode = table_.Find(ino);
   // What lies under the old name is the other client's.
   if (step.from == refused.key) step.keep_from = true;
-  if (inode != nullptr && inode->linked()) {
-    Inode* parent = table_.Find(inode->parent);
-    if (table_.Child(*parent, name) == nullptr) table_.Move(*inode, *parent, name);
-    if (inode->links != nullptr) NoteRecordLocked(*inode);
-    parent->complete = false;  // the other client's version appears with the next listing
-    if (inode->name == name) NoteConflictLocked(*inode, refused.key);
-  }
+  if (inode != nullptr && inode->linked())
+    MoveToConflictPlaceLocked(*inode, place->name, refused.key);
   SettledLocked(ino, step, request.key, {written->etag, written->size, 0});
   return {};
+}
+
+Status Core::GiveWay(const OpContext& context, Ino ino, const Step& step, const Error& error) {
+  if (config_.conflict != ConflictPolicy::kKeepBoth) return ChangedByOthers(step.key, error);
+  QUAY_ASSIGN(const std::optional<ConflictPlace> place, FindConflictPlace(context, ino, step.key));
+  if (!place) return {};
+  MutexLock lock(mutex_);
+  Inode* inode = table_.Find(ino);
+  if (inode == nullptr || !inode->linked() || DesiredKeyLocked(*inode) != step.key) return {};
+  MoveToConflictPlaceLocked(*inode, place->name, step.key);
+  SetMovedLocked(*inode);
+  StateBatch batch;
+  SaveLocked(*inode, &batch);
+  return CommitLocked(std::move(batch));
+}
+
+// Two conflicts of one file may come in one second, and from two mounts of one machine.
+Result<std::optional<Core::ConflictPlace>> Core::FindConflictPlace(const OpContext& context,
+                                                                   Ino ino,
+                                                                   const std::string& refused) {
+  for (int attempt = 1;; ++attempt) {
+    ConflictPlace place;
+    {
+      MutexLock lock(mutex_);
+      Inode* inode = table_.Find(ino);
+      if (inode == nullptr) return std::optional<ConflictPlace>();
+      // What is there is theirs, for certain.
+      NotWrittenLocked(*inode, refused);
+      if (!inode->linked() || DesiredKeyLocked(*inode) != refused)
+        return std::optional<ConflictPlace>();
+      place.name = ConflictNameLocked(*inode, attempt);
+      Inode* parent = table_.Find(inode->parent);
+      if (parent != nullptr && table_.Child(*parent, place.name) != nullptr) continue;
+      const auto segment = SegmentOf(place.name);
+      const auto own = SegmentOf(inode->name);
+      if (!segment || !own)
+        return Error(Code::kInternal, "no name for a conflict copy of '" + inode->name + "'");
+      place.key = refused.substr(0, refused.size() - own->text.size()) + segment->text;
+    }
+    const auto head = store_.Head(place.key, context.call);
+    if (head.Is(Code::kNotFound)) return std::optional(std::move(place));
+    if (!head.ok()) return head.error();
+  }
+}
+
+void Core::MoveToConflictPlaceLocked(Inode& inode, const std::string& name,
+                                     const std::string& refused) {
+  ++conflicts_;
+  Log(LogLevel::kWarning, "conflict",
+      {{"key", refused},
+       {"kept_as", name},
+       {"advice", "another client changed the file; merge the two"}});
+  Inode* parent = table_.Find(inode.parent);
+  TellOutdatedLocked({parent->ino, inode.name});
+  if (table_.Child(*parent, name) == nullptr) table_.Move(inode, *parent, name);
+  if (Inode& file = FileOfLocked(inode); file.links != nullptr) NoteRecordLocked(file);
+  parent->complete = parent->made_here = false;  // theirs appears with the next listing
+  if (inode.name == name) NoteConflictLocked(inode, refused);
+}
+
+// What a copy replaces cannot be named in a condition, only that there is nothing. What was moved
+// with a directory above it comes to a name that nobody had a moment ago.
+Result<Condition> Core::ConditionForCopy(const OpContext& context, const Step& step) const {
+  const bool alone = config_.consistency == Duration::max();
+  if (config_.conflict == ConflictPolicy::kOverwrite || alone || step.again)
+    return Condition::None();
+  const Capabilities can = store_.capabilities();
+  const bool fresh = step.expected_etag.empty();
+  const bool tested = can.copy_if_absent && !Moves(step) && step.version.size <= can.copy_size_max;
+  if (fresh && tested) return Condition::IfAbsent();
+  if (fresh && !step.own_rename) return Condition::None();
+  const auto head = store_.Head(step.key, context.call);
+  if (head.Is(Code::kNotFound)) return Condition::None();
+  if (!head.ok()) return head.error();
+  if (IsCopyOf(step, *head) || SameEtag(head->info.etag, step.expected_etag))
+    return Condition::None();
+  return Error(Code::kChanged, "another client changed the object '" + step.key + "'");
+}
+
+// Of an object made of parts a copy has another ETag.
+bool Core::IsCopyOf(const Step& step, const ObjectHead& there) {
+  if (there.info.size != step.version.size) return false;
+  const auto& metadata = step.properties.metadata;
+  return SameEtag(there.info.etag, step.version.etag) ||
+         (!metadata.empty() && there.properties.metadata == metadata);
+}
+
+Status Core::CopyTheirs(const OpContext& context, Ino ino, Step& step, const ObjectInfo& theirs,
+                        const Condition& condition) {
+  {
+    // With contents of its own it is published under its new name, and theirs stays.
+    MutexLock lock(mutex_);
+    const Inode* inode = table_.Find(ino);
+    if (inode == nullptr || inode->unpublished()) return {};
+  }
+  step.version = ObjectVersion::Of(theirs);
+  QUAY_ASSIGN(const ObjectInfo made, CopyObject(context, step, step.key, condition));
+  MutexLock lock(mutex_);
+  Inode* inode = table_.Find(ino);
+  if (inode != nullptr && inode->unpublished()) {
+    // Changed meanwhile: that goes there next, in place of what has just been copied.
+    AddRemovalLocked(step.key, made.etag, made.size, 0);
+    StateBatch batch;
+    batch.PutRemoval({step.key, made.etag, made.size});
+    return CommitLocked(std::move(batch));
+  }
+  if (inode != nullptr) {
+    inode->symlink_target.clear();
+    ++inode->content_epoch;
+    inode->attributes.size = theirs.size;
+    TellOutdatedLocked({ino, ""});
+    if (inode->data != nullptr) inode->data->Replace({step.key, made.etag, theirs.size});
+  }
+  SettledLocked(ino, step, step.key, {made.etag, theirs.size, 0});
+  return {};
+}
+
+void Core::TellOutdatedLocked(const Outdated& outdated) {
+  if (tell_outdated_) tell_outdated_(outdated);
 }
 
 void Core::NoteConflictLocked(const Inode& inode, const std::string& key) {
@@ -114,8 +230,9 @@ std::vector<std::string> Core::ConflictFilesLocked() const {
   return files;
 }
 
-std::string Core::ConflictNameLocked(const Inode& inode) const {
-  const std::string suffix = ".conflict-" + config_.host_name + "-" + FormatIsoBasic(clock_.Now());
+std::string Core::ConflictNameLocked(const Inode& inode, int attempt) const {
+  const std::string suffix = ".conflict-" + config_.host_name + "-" + FormatIsoBasic(clock_.Now()) +
+                             (attempt > 1 ? "-" + std::to_string(attempt) : "");
   std::string base = inode.name;
   if (base.size() + suffix.size() > kNameMax) base.resize(kNameMax - suffix.size());
   return base + suffix;

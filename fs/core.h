@@ -34,6 +34,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -115,6 +116,10 @@ class Core final : public FileSystem {
   Result<FileSystemStats> StatFs(const OpContext& context) override;
   Status SyncAll(const OpContext& context) override;
   PendingWork pending() const override;
+  void SetOutdatedListener(std::function<void(const Outdated&)> listener) override {
+    MutexLock lock(mutex_);
+    tell_outdated_ = std::move(listener);
+  }
 
  private:
   struct Found {
@@ -374,6 +379,7 @@ class Core final : public FileSystem {
     bool again = false;                    // how an earlier attempt has ended is not known
     bool stale_properties = false;         // the inode's are newer
     bool from_unclear = false;             // ours, but nobody knows which version
+    bool own_rename = false;               // of this inode, not of a directory above it
   };
   Status LearnBeforeMoving(const OpContext& context, Ino ino);
   Outcome Reconcile(const OpContext& context, Ino ino);
@@ -385,7 +391,7 @@ class Core final : public FileSystem {
   bool Moves(const Step& step) const;
   Outcome FindBlockerLocked(const Inode& inode, Step* step) QUAY_REQUIRES(mutex_);
   Status TakeStep(const OpContext& context, Ino ino, Step& step);
-  Status PutObject(const OpContext& context, Ino ino, const Step& step);
+  Status PutObject(const OpContext& context, Ino ino, Step& step);
   Status TakeInOwnChange(const OpContext& context, Step& step);
   Status PublishContents(const OpContext& context, Ino ino, Step& step);
   Status CopyTo(const OpContext& context, Ino ino, Step& step);
@@ -400,9 +406,11 @@ class Core final : public FileSystem {
   void SetMovedLocked(Inode& inode) QUAY_REQUIRES(mutex_);
   Result<Condition> ConditionFor(const OpContext& context, const std::string& key,
                                  const std::string& expected, uint64_t size) const;
-  Result<ObjectInfo> CopyObject(const OpContext& context, const Step& step, const std::string& to);
+  Result<ObjectInfo> CopyObject(const OpContext& context, const Step& step, const std::string& to,
+                                const Condition& condition);
   /// Of the version that the step knows, to a key that may be written again if it was another one.
-  Result<ObjectInfo> CopyAndCheck(const OpContext& context, const Step& step);
+  Result<ObjectInfo> CopyAndCheck(const OpContext& context, const Step& step,
+                                  const Condition& condition);
   Result<ObjectInfo> CopyInParts(const OpContext& context, const Step& step, const std::string& to,
                                  const ObjectProperties& properties);
 
@@ -410,7 +418,27 @@ class Core final : public FileSystem {
   Status ResolveConflict(const OpContext& context, Ino ino, Step& step,
                          const PublishRequest& refused, const Error& error);
   Status KeepBoth(const OpContext& context, Ino ino, Step& step, const PublishRequest& refused);
-  std::string ConflictNameLocked(const Inode& inode) const QUAY_REQUIRES(mutex_);
+  /// The same for what has nothing to publish: it gets the name of a conflict copy, and the next
+  /// step goes there.
+  Status GiveWay(const OpContext& context, Ino ino, const Step& step, const Error& error);
+  /// What is renamed here was changed by somebody else: theirs goes to the new name.
+  Status CopyTheirs(const OpContext& context, Ino ino, Step& step, const ObjectInfo& theirs,
+                    const Condition& condition);
+  /// kChanged: somebody else's object lies under the step's key.
+  Result<Condition> ConditionForCopy(const OpContext& context, const Step& step) const;
+  static bool IsCopyOf(const Step& step, const ObjectHead& there);
+  std::string ConflictNameLocked(const Inode& inode, int attempt) const QUAY_REQUIRES(mutex_);
+  /// One that nothing has, here or in the bucket. The key goes where `refused` is.
+  struct ConflictPlace {
+    std::string name;
+    std::string key;
+  };
+  /// Absent if the inode is not at `refused` any more.
+  Result<std::optional<ConflictPlace>> FindConflictPlace(const OpContext& context, Ino ino,
+                                                         const std::string& refused);
+  void TellOutdatedLocked(const Outdated& outdated) QUAY_REQUIRES(mutex_);
+  void MoveToConflictPlaceLocked(Inode& inode, const std::string& name, const std::string& refused)
+      QUAY_REQUIRES(mutex_);
   /// Kept in the database until it is renamed or removed.
   void NoteConflictLocked(const Inode& inode, const std::string& key) QUAY_REQUIRES(mutex_);
   /// Takes up what earlier mounts have noted; what has been dealt with is dropped by `batch`.
@@ -438,6 +466,11 @@ class Core final : public FileSystem {
     uint64_t failures = 0;
     bool running = false;
     std::optional<Error> error;  // the first
+    /// What this inode was writing there when it was removed or renamed: until it is known how that
+    /// ended, whatever lies there may be ours. If it did not, the removal is what it was before.
+    Ino writer = 0;
+    std::string etag_before;
+    uint64_t size_before = 0;
   };
   void AddRemovalLocked(const std::string& key, const std::string& etag, uint64_t size, Ino keeper)
       QUAY_REQUIRES(mutex_);
@@ -445,6 +478,9 @@ class Core final : public FileSystem {
   bool RemovalBelowLocked(const std::string& prefix) const QUAY_REQUIRES(mutex_);
   void HurryRemovalLocked(Removal& removal) QUAY_REQUIRES(mutex_);
   bool KeptOpenLocked(const Removal& removal) QUAY_REQUIRES(mutex_);
+  /// The object is about to be replaced, which tells better than a removal whether it is still
+  /// ours.
+  bool ReplacedLocked(const std::string& key, const Removal& removal) QUAY_REQUIRES(mutex_);
   struct Doomed {
     std::string key;
     std::string etag;
@@ -463,6 +499,7 @@ class Core final : public FileSystem {
   /// Takes the removals of what the inode may have left behind into the plan and the table.
   void PlanStrayLocked(const Inode& inode, StateBatch* batch) QUAY_REQUIRES(mutex_);
   void AddStrayLocked(Inode& inode) QUAY_REQUIRES(mutex_);
+  void NotStrayedLocked(Ino ino, const std::string& key) QUAY_REQUIRES(mutex_);
   Status SyncRemovals(const OpContext& context, const std::string& prefix);
   std::optional<SteadyTime> NextRemovalLocked() const QUAY_REQUIRES(mutex_);
   SteadyTime GatheredLocked() const QUAY_REQUIRES(mutex_);
@@ -485,6 +522,7 @@ class Core final : public FileSystem {
   // Inodes that were kept beside somebody else's version, and their names as such.
   std::map<Ino, std::string> conflict_copies_ QUAY_GUARDED_BY(mutex_);
   uint64_t open_files_ QUAY_GUARDED_BY(mutex_) = 0;
+  std::function<void(const Outdated&)> tell_outdated_ QUAY_GUARDED_BY(mutex_);
 
   Gates heads_;  // by inode: its attributes are being asked for
 

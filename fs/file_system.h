@@ -88,6 +88,14 @@ struct PendingWork {
   std::string last_error;  // "" if none
 };
 
+/// What the kernel was told and should ask for again, though it is not due: the name `name` in the
+/// directory `ino`, or, if that is empty, the attributes of `ino` (what it has of the contents then
+/// goes by them).
+struct Outdated {
+  Ino ino = 0;
+  std::string name;
+};
+
 class FileSystem {
  public:
   virtual ~FileSystem() = default;
@@ -99,6 +107,9 @@ class FileSystem {
                                                   ObjectStore& store, Cache& cache,
                                                   Executor& background, Clock& clock,
                                                   const CallOptions& call);
+
+  /// `listener` is called under locks: it must not block, nor call back. An empty one ends that.
+  virtual void SetOutdatedListener(std::function<void(const Outdated&)> /*listener*/) {}
 
   // Names. Lookup of a missing name is success with ino 0.
   virtual Result<Entry> Lookup(const OpContext& context, Ino parent, std::string_view name) = 0;

@@ -87,6 +87,8 @@ struct Inode {
 
   /// The object is known to belong under another key: a rename that the bucket has not seen yet.
   bool moved = false;
+  /// By its own name, not by that of a directory above it. Not kept across mounts.
+  bool renamed = false;
 
   /// Removed while open, with bytes that only the bucket had: they lie here until the last handle
   /// is closed.

@@ -365,12 +365,16 @@ void Core::ApplyVersionLocked(Inode& inode, const std::string& key, const Object
   }
   const bool same_bytes =
       inode.published && info.size == inode.version.size && SameEtag(info.etag, inode.version.etag);
+  // Whoever may write decides by what he has read, of which the kernel has pages: his changes are
+  // to that version, and meet this one as a conflict.
+  if (!same_bytes && inode.published && inode.writers > 0) return;
   inode.published = true;
   inode.object_key = key;
   inode.version = version;
   if (!same_bytes) {
     inode.symlink_target.clear();
     ++inode.content_epoch;
+    if (inode.lookups > 0) TellOutdatedLocked({inode.ino, ""});
     if (inode.data != nullptr) inode.data->Replace({key, info.etag, info.size});
   }
   inode.attributes.size = info.size;

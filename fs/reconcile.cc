@@ -124,6 +124,7 @@ void Core::DescribeStepLocked(Inode& inode, Step* step) {
   step->seq = inode.attributes_seq;
   step->properties = PropertiesLocked(inode);
   step->new_properties = inode.attributes_dirty || !inode.published;
+  step->own_rename = inode.renamed;
 }
 
 Core::Outcome Core::PlanStepLocked(Inode& inode, Step* step) {
@@ -214,7 +215,7 @@ bool Core::Moves(const Step& step) const {
 
 // The step has failed, and that much is certain: there is no new object.
 void Core::NotWrittenLocked(Inode& inode, const std::string& key) {
-  if (inode.writing_key != key) return;
+  if (inode.writing_key != key) return NotStrayedLocked(inode.ino, key);
   inode.writing_key.clear();
   const auto removal = removals_.find(key);
   StateBatch batch;
@@ -328,6 +329,7 @@ void Core::SettledLocked(Ino ino, const Step& step, const std::string& key,
   inode->published = true;
   inode->writing_key.clear();
   inode->streaming = false;
+  inode->renamed = inode->renamed && key != DesiredKeyLocked(*inode);
   inode->object_key = key;
   inode->version = version;
   if (step.new_properties) {
@@ -347,7 +349,7 @@ void Core::SettledLocked(Ino ino, const Step& step, const std::string& key,
   CommitQuietlyLocked(std::move(batch));
 }
 
-Status Core::PutObject(const OpContext& context, Ino ino, const Step& step) {
+Status Core::PutObject(const OpContext& context, Ino ino, Step& step) {
   Condition condition;
   // What an earlier attempt of our own may have made is replaced whatever it is.
   if (!step.key.ends_with('/') && !step.again) {
@@ -357,10 +359,11 @@ Status Core::PutObject(const OpContext& context, Ino ino, const Step& step) {
       store_.Put(step.key, MemorySource(step.body), step.properties, condition, context.call);
   if (written.Is(Code::kAlreadyExists) || written.Is(Code::kChanged)) {
     // Of our own making, before an answer was lost or this process was killed? Else somebody else
-    // has made something of that name; a link or special file has nothing to merge and gives way.
+    // has made something of that name.
     const auto head = store_.Head(step.key, context.call);
     if (!head.ok()) return head.error();
-    if (head->properties.metadata != step.properties.metadata) return written.error();
+    if (head->properties.metadata != step.properties.metadata)
+      return GiveWay(context, ino, step, written.error());
     written = head->info;
   }
   if (!written.ok()) return written.error();
@@ -463,12 +466,12 @@ Result<ObjectInfo> Core::CopyInParts(const OpContext& context, const Step& step,
 }
 
 Result<ObjectInfo> Core::CopyObject(const OpContext& context, const Step& step,
-                                    const std::string& to) {
+                                    const std::string& to, const Condition& condition) {
   const Capabilities can = store_.capabilities();
   if (step.version.size <= can.copy_size_max) {
     return store_.Copy(step.from, step.version.etag, to,
                        step.new_properties ? std::optional(step.properties) : std::nullopt,
-                       Condition::None(), context.call);
+                       condition, context.call);
   }
   if (step.new_properties) return CopyInParts(context, step, to, step.properties);
   QUAY_ASSIGN(const ObjectHead head, store_.Head(step.from, context.call));
@@ -477,13 +480,14 @@ Result<ObjectInfo> Core::CopyObject(const OpContext& context, const Step& step,
 
 // Where the store would have to be asked for the source's version first, the copy itself tells: one
 // with the source's ETag is proof. (Of a source that was uploaded in parts it may be another.)
-Result<ObjectInfo> Core::CopyAndCheck(const OpContext& context, const Step& step) {
+Result<ObjectInfo> Core::CopyAndCheck(const OpContext& context, const Step& step,
+                                      const Condition& condition) {
   const Capabilities can = store_.capabilities();
   if (can.copy_if_source_match || step.version.size > can.copy_size_max)
-    return CopyObject(context, step, step.key);
+    return CopyObject(context, step, step.key, condition);
   auto made = store_.Copy(step.from, "", step.key,
                           step.new_properties ? std::optional(step.properties) : std::nullopt,
-                          Condition::None(), context.call);
+                          condition, context.call);
   if (!made.ok() || SameEtag(made->etag, step.version.etag)) return made;
   QUAY_ASSIGN(const ObjectHead source, store_.Head(step.from, context.call));
   if (SameEtag(source.info.etag, step.version.etag)) return made;
@@ -491,24 +495,26 @@ Result<ObjectInfo> Core::CopyAndCheck(const OpContext& context, const Step& step
 }
 
 Status Core::CopyTo(const OpContext& context, Ino ino, Step& step) {
-  const auto condition = ConditionFor(context, step.key, step.expected_etag, 0);
+  const auto condition = ConditionForCopy(context, step);
+  if (condition.Is(Code::kChanged)) return GiveWay(context, ino, step, condition.error());
   if (!condition.ok()) return condition.error();
   const bool move = Moves(step);
-  auto made = move ? store_.Move(step.from, step.key, context.call) : CopyAndCheck(context, step);
-  if (made.Is(Code::kNotFound) || made.Is(Code::kChanged)) {
-    // Either it has been carried out already, by us, before we were killed; or somebody else has
-    // changed or removed the object.
+  auto made = move ? store_.Move(step.from, step.key, context.call)
+                   : CopyAndCheck(context, step, *condition);
+  if (made.Is(Code::kNotFound) || made.Is(Code::kChanged) || made.Is(Code::kAlreadyExists)) {
+    // Either it has been carried out already, by us, before an answer was lost or we were killed;
+    // or somebody else has changed or removed the object, or made something of the new name.
     const auto there = store_.Head(step.key, context.call);
-    if (there.ok() && there->info.size == step.version.size &&
-        SameEtag(there->info.etag, step.version.etag)) {
+    if (there.ok() && IsCopyOf(step, *there)) {
       made = there->info;
-    } else {
+    } else if (there.ok() && made.Is(Code::kAlreadyExists)) {
+      return GiveWay(context, ino, step, made.error());
+    } else if (!made.Is(Code::kNotFound)) {
+      // Which of two conditions has failed a store does not say. What lies there by now is our own
+      // copy, of the wrong version.
       const auto source = store_.Head(step.from, context.call);
-      if (source.ok() && made.Is(Code::kChanged)) {
-        // Theirs, under our new name.
-        step.version = ObjectVersion::Of(source->info);
-        made = CopyObject(context, step, step.key);
-      }
+      const Condition again = there.ok() ? Condition::None() : *condition;
+      if (source.ok()) return CopyTheirs(context, ino, step, source->info, again);
     }
   }
   if (!made.ok()) return made.error();
@@ -522,7 +528,7 @@ Status Core::CopyTo(const OpContext& context, Ino ino, Step& step) {
 
 Status Core::CopyOntoItself(const OpContext& context, Ino ino, const Step& step) {
   const std::string& key = step.from;
-  auto copied = CopyObject(context, step, key);
+  auto copied = CopyObject(context, step, key, Condition::None());
   Result<ObjectHead> head = Error(Code::kNotFound, "not looked at");
   if (copied.Is(Code::kChanged)) {
     head = store_.Head(key, context.call);
@@ -548,6 +554,7 @@ Status Core::CopyOntoItself(const OpContext& context, Ino ino, const Step& step)
   ++inode->content_epoch;
   inode->version = ObjectVersion::Of(head->info);
   inode->attributes.size = head->info.size;
+  TellOutdatedLocked({ino, ""});
   if (inode->data != nullptr) inode->data->Replace({key, head->info.etag, head->info.size});
   return {};
 }
@@ -564,7 +571,7 @@ Status Core::Park(const OpContext& context, Ino ino, Step& step) {
     batch.PutRemoval({aside, "", step.version.size});
     QUAY_TRY(CommitLocked(std::move(batch)));
   }
-  const auto copied = CopyObject(context, step, aside);
+  const auto copied = CopyObject(context, step, aside, Condition::None());
   if (!copied.ok()) return copied.error();
   MutexLock lock(mutex_);
   SettledLocked(ino, step, aside, {copied->etag, step.version.size, 0});
@@ -596,7 +603,7 @@ Status Core::KeepContents(const OpContext& context, Ino ino) {
     batch.PutRemoval({to, "", step.version.size});
     QUAY_TRY(CommitLocked(std::move(batch)));
   }
-  const auto copied = CopyObject(context, step, to);
+  const auto copied = CopyObject(context, step, to, Condition::None());
   if (!copied.ok() && !copied.Is(Code::kNotFound) && !copied.Is(Code::kChanged))
     return copied.error();
   MutexLock lock(mutex_);

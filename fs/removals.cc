@@ -36,6 +36,7 @@ void Core::AddRemovalLocked(const std::string& key, const std::string& etag, uin
   removal.etag = etag;
   removal.size = size;
   removal.keeper = keeper;
+  removal.writer = 0;
   removal.added = now;
   removal.error.reset();
   removal.due = removal.added + config_.write_delay;
@@ -73,6 +74,14 @@ bool Core::KeptOpenLocked(const Removal& removal) {
   return state.base.exists() && state.dirty_bytes + state.cached_bytes < state.size;
 }
 
+// One request less, too, and no moment without the object.
+bool Core::ReplacedLocked(const std::string& key, const Removal& removal) {
+  if (removal.etag.empty()) return false;
+  const Inode* inode = AtKeyLocked(key);
+  return inode != nullptr && inode->linked() && inode->needs_object_work() &&
+         !inode->is_directory() && DesiredKeyLocked(*inode) == key && queue_.Find(inode->ino);
+}
+
 // While the store is away one inode at a time is tried; the removals follow its success.
 bool Core::RemovalsRestLocked() const {
   return stopping_ || (queue_.outage() && queue_.size() > 0 && urged_ == 0);
@@ -101,7 +110,8 @@ void Core::StartRemovalsLocked(SteadyTime now) {
     removals_next_.reset();
     for (auto& [key, removal] : removals_) {
       if (removal.running) continue;
-      const bool held = busy_keys_.contains(key) || sources_.contains(key);
+      const bool held = busy_keys_.contains(key) || sources_.contains(key) ||
+                        (removal.due <= now && ReplacedLocked(key, removal));
       if (removal.due <= now && !held && doomed.size() < most) {
         removal.running = true;
         busy_keys_.insert(key);
@@ -316,9 +326,34 @@ void Core::PlanStrayLocked(const Inode& inode, StateBatch* batch) {
 
 void Core::AddStrayLocked(Inode& inode) {
   if (inode.writing_key.empty()) return;
-  const auto known = removals_.find(inode.writing_key);
-  const Ino keeper = known == removals_.end() ? 0 : known->second.keeper;
-  AddRemovalLocked(std::exchange(inode.writing_key, {}), "", 0, keeper);
+  const std::string key = std::exchange(inode.writing_key, {});
+  const auto known = removals_.find(key);
+  const Removal before = known == removals_.end() ? Removal() : known->second;
+  AddRemovalLocked(key, "", 0, before.keeper);
+  Removal& removal = removals_[key];
+  removal.writer = inode.ino;
+  removal.etag_before = before.etag;
+  removal.size_before = before.size;
+}
+
+// What the inode was writing there when it was removed or renamed has not been written: what lies
+// there is somebody else's, or what it was to replace.
+void Core::NotStrayedLocked(Ino ino, const std::string& key) {
+  const auto found = removals_.find(key);
+  if (found == removals_.end() || found->second.writer != ino || !found->second.etag.empty())
+    return;
+  Removal& removal = found->second;
+  StateBatch batch;
+  if (removal.etag_before.empty()) {
+    batch.DropRemoval(key);
+    removals_.erase(found);
+  } else {
+    removal.writer = 0;
+    removal.etag = removal.etag_before;
+    removal.size = removal.size_before;
+    batch.PutRemoval({key, removal.etag, removal.size});
+  }
+  CommitQuietlyLocked(std::move(batch));
 }
 
 Status Core::SyncRemovals(const OpContext& context, const std::string& prefix) {
@@ -340,6 +375,8 @@ Status Core::SyncRemovals(const OpContext& context, const std::string& prefix) {
     std::erase_if(failures, [&](const auto& entry) QUAY_REQUIRES(mutex_) {
       const auto it = removals_.find(entry.first);
       if (it == removals_.end()) return true;
+      // Whoever waits has waited for that one.
+      if (ReplacedLocked(entry.first, it->second)) return true;
       if (it->second.failures <= entry.second) return false;
       if (first.ok() && it->second.error) first = *it->second.error;
       return true;

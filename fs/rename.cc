@@ -186,6 +186,7 @@ Status Core::CarryOutRenameLocked(const RenamePlan& plan) {
     return committed;
   }
   if (drop) CarryOutDropLocked(*drop);
+  source.renamed = !source.is_directory();
   if (from.listings_under_way > 0) from.removals[old_name] = clock_.Steady();
   into.removals.erase(plan.new_name);
   const SteadyTime now = clock_.Steady();

@@ -14,11 +14,13 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <optional>
 #include <thread>
 #include <vector>
 
 #include "base/log.h"
 #include "base/unique_fd.h"
+#include "fs/fuse/notifier.h"
 #include "fs/fuse/operations.h"
 
 namespace quayfs {
@@ -110,6 +112,7 @@ class Mount final : public FuseMount {
 
   ~Mount() override {
     if (session_ == nullptr) return;
+    notifier_.reset();
     fuse_session_unmount(session_);
     fuse_session_destroy(session_);
   }
@@ -140,6 +143,7 @@ class Mount final : public FuseMount {
               " was refused; it needs root or fusermount3, /dev/fuse, and for allow_other the line"
               " user_allow_other in /etc/fuse.conf");
     }
+    notifier_.emplace(service_.file_system(), session_);
     return {};
   }
 
@@ -156,6 +160,7 @@ class Mount final : public FuseMount {
     fuse_loop_cfg_destroy(loop);
     running_ = false;
     service_.Drain();
+    notifier_->Stop();
     ready.join();
     // 0 is an unmount; a positive value is the signal or exit that Stop() asked for.
     if (result < 0 && !stopping_)
@@ -166,8 +171,9 @@ class Mount final : public FuseMount {
   void Stop() override {
     if (stopping_.exchange(true)) return;
     Detach();
-    fuse_session_exit(session_);
     service_.StopWaiting();
+    notifier_->Stop();  // while calls are still answered
+    fuse_session_exit(session_);
     if (running_) pthread_kill(loop_thread_, kWakeSignal);
   }
 
@@ -216,6 +222,7 @@ class Mount final : public FuseMount {
   const FuseConfig config_;
   fuse_operations::Service service_;
   fuse_session* session_ = nullptr;
+  std::optional<Notifier> notifier_;  // once mounted
   pthread_t loop_thread_{};
   std::atomic<bool> running_ = false;
   std::atomic<bool> stopping_ = false;
