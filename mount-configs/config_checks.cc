@@ -102,6 +102,11 @@ void CheckEncryption(Loading& loading) {
   if (!store.sse.empty() && store.provider == "kodo") {
     loading.AddWarning(loading.OriginOf("", "sse"), "Kodo may ignore 'sse'");
   }
+  if (store.requester_pays && store.provider == "kodo") {
+    loading.AddWarning(loading.OriginOf("", "requester_pays"),
+                       "Kodo does not document 'requester_pays' and may ignore it: its owner may "
+                       "pay all the same");
+  }
 }
 
 void WarnOfArchive(Loading& loading) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <array>
 #include <utility>
@@ -97,12 +98,11 @@ std::optional<s3::Credentials> ReadPasswdLine(std::string_view line, const std::
   return s3::Credentials{std::string(parts[first]), std::string(parts[first + 1]), ""};
 }
 
-Result<s3::Credentials> FromPasswdFile(const Loading& loading) {
-  const std::string& path = loading.config.passwd_file;
+Result<s3::Credentials> FromPasswdFile(const std::string& path, const std::string& bucket) {
   QUAY_ASSIGN(const std::string text, ReadPrivateFile(path));
   std::optional<s3::Credentials> common;
   for (const std::string_view line : Split(text, '\n')) {
-    std::optional<s3::Credentials> found = ReadPasswdLine(line, loading.config.store.bucket);
+    std::optional<s3::Credentials> found = ReadPasswdLine(line, bucket);
     if (!found) continue;
     const bool for_this_bucket = Split(TrimBlanks(line), ':').size() == 3;
     if (for_this_bucket) return *std::move(found);
@@ -112,8 +112,7 @@ Result<s3::Credentials> FromPasswdFile(const Loading& loading) {
     return *std::move(common);
   }
   return Error(Code::kInvalidArgument,
-               fmt::format("{} holds no KEY:SECRET and no line for bucket '{}'", path,
-                           loading.config.store.bucket));
+               fmt::format("{} holds no KEY:SECRET and no line for bucket '{}'", path, bucket));
 }
 
 bool IsKeyGiven(const Loading& loading, std::string_view key) {
@@ -149,6 +148,93 @@ void CheckCombination(Loading& loading) {
   if (loading.config.store.anonymous && any) {
     loading.AddProblem(origin("anonymous"), "'credentials.anonymous' and keys exclude each other");
   }
+}
+
+// ---- Sources that are asked at run time.
+
+/// A program by its path, or found in PATH.
+std::string FindProgram(const std::string& name, const Environment& environment) {
+  if (name.empty() || name.find('/') != std::string::npos) return name;
+  const std::string path = environment("PATH").value_or("/usr/local/bin:/usr/bin:/bin");
+  for (const std::string_view directory : Split(path, ':')) {
+    const std::string candidate = fmt::format("{}/{}", directory, name);
+    if (!directory.empty() && ::access(candidate.c_str(), X_OK) == 0) return candidate;
+  }
+  return name;
+}
+
+CredentialSurroundings Surroundings(const Loading& loading) {
+  CredentialSurroundings around;
+  around.variable = loading.environment();
+  around.private_file = ReadPrivateFile;
+  around.run = [environment = loading.environment(), timeout = loading.options().command_timeout](
+                   std::vector<std::string> command) -> Result<std::string> {
+    if (!command.empty()) command.front() = FindProgram(command.front(), environment);
+    return RunSecretCommand(command, timeout);
+  };
+  return around;
+}
+
+/// Keys that stand in files are read again when a file has changed.
+void WatchFiles(Loading& loading) {
+  CredentialRules& rules = loading.config.store.credential_rules;
+  if (rules.from != CredentialRules::From::kNowhere) return;
+  const MountConfig& config = loading.config;
+  const std::string bucket = config.store.bucket;
+  if (!config.passwd_file.empty()) {
+    rules.files = {config.passwd_file};
+    rules.reload = [path = config.passwd_file, bucket] { return FromPasswdFile(path, bucket); };
+  } else {
+    std::vector<PendingSecret> sources;
+    for (const PendingSecret& pending : loading.pending_secrets) {
+      if (pending.option->key == "sse_customer_key") continue;
+      if (pending.source.kind == SecretSource::Kind::kFile) {
+        rules.files.push_back(pending.source.name);
+      }
+      sources.push_back(pending);
+    }
+    if (rules.files.empty()) return;
+    rules.reload = [sources, keys = config.store.credentials, environment = loading.environment(),
+                    timeout =
+                        loading.options().command_timeout]() mutable -> Result<s3::Credentials> {
+      s3::Credentials fresh = keys;
+      for (const PendingSecret& pending : sources) {
+        QUAY_ASSIGN(std::string value, ResolveSecret(pending.source, environment, timeout));
+        const std::string_view key = pending.option->key;
+        std::string& field = key == "access_key_id"       ? fresh.access_key_id
+                             : key == "secret_access_key" ? fresh.secret_access_key
+                                                          : fresh.session_token;
+        field = std::move(value);
+      }
+      return fresh;
+    };
+  }
+  rules.from = CredentialRules::From::kReload;
+}
+
+/// A source of its own, besides keys, passwd_file and env_auth.
+void PrepareSource(Loading& loading) {
+  CredentialRules& rules = loading.config.store.credential_rules;
+  const bool named = !rules.profile.empty();
+  if (named && rules.from == CredentialRules::From::kNowhere) {
+    rules.from = CredentialRules::From::kProfile;
+  }
+  if (rules.from == CredentialRules::From::kNowhere) return;
+  const std::string_view key = IsKeyGiven(loading, "source") ? "source" : "profile";
+  for (const std::string_view other : {"access_key_id", "secret_access_key", "session_token",
+                                       "passwd_file", "env_auth", "anonymous"}) {
+    if (!IsKeyGiven(loading, other)) continue;
+    loading.AddProblem(
+        loading.OriginOf(kSection, key),
+        fmt::format("'credentials.{}' and 'credentials.{}' exclude each other", key, other));
+    return;
+  }
+  using From = CredentialRules::From;
+  if (named && rules.from != From::kProfile && rules.from != From::kChain) {
+    loading.AddProblem(loading.OriginOf(kSection, "profile"),
+                       "'credentials.profile' needs source = \"profile\" or \"chain\"");
+  }
+  rules.around = Surroundings(loading);
 }
 
 void TakeCredentials(Result<s3::Credentials> found, std::string_view key, Loading& loading) {
@@ -219,18 +305,25 @@ void CheckCustomerKey(Loading& loading) {
 
 void FetchCredentials(Loading& loading) {
   CheckCombination(loading);
+  PrepareSource(loading);
+  const bool from_source =
+      loading.config.store.credential_rules.from != CredentialRules::From::kNowhere;
   const MountConfig& config = loading.config;
   const bool has_keys =
       IsKeyGiven(loading, "access_key_id") || IsKeyGiven(loading, "secret_access_key");
   const bool from_file = !config.passwd_file.empty();
   const bool from_environment = config.env_auth && !has_keys && !from_file;
-  if (config.store.provider == "qingstor" && !has_keys && !from_file && !from_environment) {
+  if (config.store.provider == "qingstor" && !has_keys && !from_file && !from_environment &&
+      !from_source) {
     loading.config.store.anonymous = true;
   }
   if (loading.ok() && loading.options().resolve_secrets) {
     ResolvePending(loading);
-    if (from_file) TakeCredentials(FromPasswdFile(loading), "passwd_file", loading);
+    if (from_file)
+      TakeCredentials(FromPasswdFile(config.passwd_file, config.store.bucket), "passwd_file",
+                      loading);
     if (from_environment) TakeCredentials(FromEnvironment(loading), "env_auth", loading);
+    WatchFiles(loading);
   }
   if (loading.ok() && !loading.options().resolve_secrets &&
       loading.options().check_secret_sources) {

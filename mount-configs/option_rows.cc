@@ -57,6 +57,17 @@ ChoiceBinding RetryModeBinding() {
           }};
 }
 
+ChoiceBinding CredentialSourceBinding() {
+  using From = CredentialRules::From;
+  return {[](MountConfig& config, size_t index) {
+            config.store.credential_rules.from = static_cast<From>(index);
+          },
+          [](const MountConfig& config) -> std::optional<size_t> {
+            const From from = config.store.credential_rules.from;
+            return from == From::kReload ? size_t{0} : static_cast<size_t>(from);
+          }};
+}
+
 std::vector<Option> PlaceRows() {
   return {
       {.key = "name",
@@ -139,11 +150,17 @@ std::vector<Option> ObjectRows() {
       {.key = "bucket_acl",
        .type = OptionType::kChoice,
        .default_note = "that of acl",
-       .help = "Access that others have to a bucket that is created; quayfs mount creates none",
+       .help = "Access that others have to a bucket that create_bucket makes",
        .seed_name = "Bucket ACL",
        .example = "private",
        .choices = CannedAcls(),
        .binding = QUAY_FIELD(store.bucket_acl)},
+      {.key = "create_bucket",
+       .type = OptionType::kBool,
+       .default_text = "false",
+       .help = "Make the bucket if it is not there, in region and with bucket_acl",
+       .example = "true",
+       .binding = QUAY_FIELD(store.create_bucket)},
       {.key = "sse",
        .type = OptionType::kChoice,
        .default_note = "the bucket's own",
@@ -238,6 +255,24 @@ std::vector<Option> CredentialRows() {
        .seed_name = "Environment Auth",
        .example = "true",
        .binding = QUAY_FIELD(env_auth)},
+      {.section = kSection,
+       .key = "source",
+       .type = OptionType::kChoice,
+       .default_text = "config",
+       .help =
+           "Where the keys come from: this file; the places where Amazon's tools look, in their "
+           "order; a profile of ~/.aws; a web identity token (STS); the endpoint of a "
+           "container; instance metadata (version 2). They are renewed before they expire",
+       .example = "chain",
+       .choices = {"config", "chain", "profile", "web-identity", "container", "instance"},
+       .binding = CredentialSourceBinding()},
+      {.section = kSection,
+       .key = "profile",
+       .default_note = "AWS_PROFILE, or default",
+       .help = "Take the keys from this profile of ~/.aws/credentials and ~/.aws/config, with "
+               "credential_process and web identity",
+       .example = "nightly",
+       .binding = QUAY_FIELD(store.credential_rules.profile)},
       {.section = kSection,
        .key = "passwd_file",
        .default_note = kNone,

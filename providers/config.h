@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "providers/credentials/sources.h"
 #include "s3/config.h"
 
 namespace quayfs {
@@ -30,7 +31,9 @@ struct StoreConfig {
   std::string sse_customer_key;  // base64 of 32 bytes
   bool requester_pays = false;
   s3::Credentials credentials;
-  bool anonymous = false;  // sign nothing although no key is given
+  CredentialRules credential_rules;  // in place of `credentials`, or to renew them
+  bool anonymous = false;            // sign nothing although no key is given
+  bool create_bucket = false;        // if it is not there: with bucket_acl (else acl), in region
 
   // Extended parameters (protocol.md 4.2 to 4.6).
   std::optional<s3::SignatureVersion> signature_version;

@@ -65,6 +65,10 @@ class Resolver {
     QUAY_TRY(Encryption());
     QUAY_TRY(Retries());
     QUAY_TRY(Transport());
+    CredentialRules rules = config_.credential_rules;
+    if (rules.region.empty() && !profile().endpoint.empty()) rules.region = client().region;
+    if (profile().id != "aws") rules.region.clear();  // STS is Amazon's
+    client().credential_source = MakeCredentialSource(rules, client().http);
     QUAY_TRY(s3::CheckClientConfig(resolved_.client));
     resolved_.capabilities = ProfileCapabilities(profile());
     if (config_.client_multipart == false) {
@@ -227,7 +231,7 @@ Status Resolver::Credentials() {
   if (config_.anonymous) {
     if (any) return Bad("anonymous: true, but credentials are given; remove one of the two");
     if (!profile().anonymous) return Bad("anonymous: {} refuses unsigned requests", profile().id);
-  } else {
+  } else if (config_.credential_rules.from == CredentialRules::From::kNowhere) {
     if (credentials.access_key_id.empty()) {
       return Bad("access_key_id: missing{}",
                  profile().anonymous ? " (for a public bucket say anonymous = true)" : "");
@@ -265,8 +269,10 @@ Status Resolver::ObjectHeaders() {
     std::string wire = text;
     std::replace(wire.begin(), wire.end(), ' ', '-');
     QUAY_ASSIGN(wire, Choose(field, wire, kAcls));
-    if (field == "acl") client().acl = std::move(wire);
+    (field == "acl" ? client().acl : resolved_.bucket_acl) = std::move(wire);
   }
+  resolved_.create_bucket = config_.create_bucket;
+  if (resolved_.bucket_acl.empty()) resolved_.bucket_acl = client().acl;
   if (config_.requester_pays && !profile().requester_pays) {
     return Bad("requester_pays: {} has no such thing; remove it", profile().id);
   }

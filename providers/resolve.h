@@ -17,6 +17,8 @@ struct ResolvedStore {
   const Profile* profile = nullptr;  // the vendor recognised by its host, where the user named none
   s3::ClientConfig client;
   Capabilities capabilities;  // what the profile promises, within what the user allows
+  bool create_bucket = false;
+  std::string bucket_acl;
 };
 
 /// REQUIRES: the provider's protocol is S3 or QingStor. kInvalidArgument messages begin with the

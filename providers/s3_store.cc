@@ -108,6 +108,8 @@ class S3Store final : public ObjectStore {
       : name_(fmt::format("{}://{}", Scheme(*resolved.profile), resolved.client.bucket)),
         profile_(*resolved.profile),
         declared_(resolved.capabilities),
+        create_bucket_(resolved.create_bucket),
+        bucket_acl_(resolved.bucket_acl),
         http_(std::move(http)),
         client_(std::move(resolved.client), *http_, clock) {}
 
@@ -178,6 +180,8 @@ class S3Store final : public ObjectStore {
   const std::string name_;
   const Profile& profile_;
   const Capabilities declared_;
+  const bool create_bucket_;
+  const std::string bucket_acl_;
   const std::unique_ptr<s3::HttpClient> http_;
   s3::Client client_;
   Missing missing_;
@@ -254,6 +258,10 @@ Result<T> S3Store::Judged(Result<T> result, const Condition& condition, std::ato
 
 Status S3Store::CheckBucket(const CallOptions& call) {
   Status status = client_.HeadBucket(call);
+  if (create_bucket_ && status.Is(Code::kNotFound)) {
+    QUAY_TRY(client_.CreateBucket(bucket_acl_, call));
+    return client_.HeadBucket(call);
+  }
   if (!status.Is(Code::kNotFound) && !status.Is(Code::kPermissionDenied)) return status;
   // The S3 name of a bucket can differ from the one its owner knows (protocol.md 1.2): show what
   // there is.

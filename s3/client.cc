@@ -71,8 +71,7 @@ Status CheckClientConfig(const ClientConfig& config) {
   if (config.bucket.find('/') != std::string::npos || !IsHeaderValue(config.bucket)) {
     return BadField("bucket", fmt::format("cannot be '{}'", Printable(config.bucket)));
   }
-  if (!config.credentials.anonymous() && config.signature == SignatureVersion::kV4 &&
-      config.region.empty()) {
+  if (!config.anonymous() && config.signature == SignatureVersion::kV4 && config.region.empty()) {
     return BadField("region", "is missing");
   }
   if (config.delete_batch_max < 1 || config.delete_batch_max > 1000) {
@@ -100,14 +99,14 @@ const ClientConfig& Client::config() const { return impl_->config; }
 
 Result<std::string> Client::PresignGet(const std::string& key,
                                        std::chrono::seconds lifetime) const {
-  if (impl_->config.credentials.anonymous()) {
+  if (impl_->config.anonymous()) {
     return Error(Code::kInvalidArgument, "a link cannot be signed without an access key");
   }
   if (key.empty() || lifetime < std::chrono::seconds(1) || lifetime > std::chrono::hours(24 * 7)) {
     return Error(Code::kInvalidArgument,
                  "a signed link needs a key and a lifetime of 1 second to 7 days");
   }
-  const HttpRequest request = impl_->PresignedGet(key, lifetime);
+  QUAY_ASSIGN(const HttpRequest request, impl_->PresignedGet(key, lifetime));
   return fmt::format("{}://{}{}?{}", request.scheme, request.headers.Get("host"), request.path,
                      request.query);
 }

@@ -173,7 +173,7 @@ Result<BodyDigest> Client::Impl::AddBody(const RequestBody* body, bool md5_heade
   static const MemoryBody kEmpty{std::string_view()};
   operation->body = body == nullptr ? &kEmpty : body;
   const bool hashes = config.signature == SignatureVersion::kV4 && !dialect.has_own_signature() &&
-                      !config.credentials.anonymous();
+                      !config.anonymous();
   const bool want_sha256 = hashes && !payload_unsigned();
   // One proof that the bytes arrived is enough: the hash in the signature, else the ETag of the
   // reply.

@@ -7,7 +7,8 @@
 //
 //   Retrier::Run -> Exchange -> Prepare (address, sign) -> Do -> judge
 //        ^              ^                                      |
-//        |              +-- corrected: clock or region --------+   each at most once per request
+//        |              +-- corrected: clock, credentials,      |   each at most once per request
+//        |                  region ----------------------------+
 //        +-- worth a retry ------------------------------------+   within the retry policy
 
 #pragma once
@@ -23,6 +24,7 @@
 
 #include "base/mutex.h"
 #include "s3/client.h"
+#include "s3/credential_keeper.h"
 #include "s3/dialect.h"
 #include "s3/retry.h"
 #include "s3/sign_v4.h"
@@ -73,6 +75,7 @@ class SuccessBody {
 struct Corrections {
   bool clock = false;
   bool region = false;
+  bool credentials = false;
 };
 
 /// What a Put, Copy or Complete whose reply was lost should have made; see Impl::Recognise.
@@ -135,7 +138,7 @@ class Client::Impl {
   /// The ETag that the service gives this body, "" if that cannot be known.
   std::string Md5Etag(const RequestBody& body, const BodyDigest& digest) const;
   /// A request with its signature in the query; nothing is sent.
-  HttpRequest PresignedGet(const std::string& key, std::chrono::seconds lifetime) const;
+  Result<HttpRequest> PresignedGet(const std::string& key, std::chrono::seconds lifetime);
 
   // ---- Judging.
 
@@ -176,9 +179,10 @@ class Client::Impl {
     std::string region;
     std::string host;
     Duration offset{0};
+    std::shared_ptr<const CredentialKeeper::Signing> signing;
   };
 
-  Route CurrentRoute() const;
+  Result<Route> CurrentRoute(const CallOptions& call);
   HttpRequest Prepare(const Operation& operation, const Route& route) const;
   void Sign(const Operation& operation, const Route& route, HttpRequest* request) const;
   /// Any status is a success here.
@@ -190,10 +194,11 @@ class Client::Impl {
   bool Correct(const Operation& operation, const Error& error, const Reply& reply,
                const Route& route, Corrections* corrections, const CallOptions& call);
   bool CorrectClock(const Error& error, const Reply& reply, const Route& route);
+  bool CorrectCredentials(const Error& error, const Route& route, const CallOptions& call);
   bool CorrectRegion(const Error& error, const Route& route, const CallOptions& call);
   bool payload_unsigned() const;
 
-  const SignerV4 signer_;
+  CredentialKeeper keeper_;
   std::atomic<int64_t> server_ahead_ns_{0};  // by the last Date header, to about a second
   mutable Mutex mutex_{LockRank::kS3Client};
   std::string region_ QUAY_GUARDED_BY(mutex_);

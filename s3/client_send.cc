@@ -98,7 +98,7 @@ Client::Impl::Impl(ClientConfig client_config, HttpClient& http_client, Clock& w
       clock(wall_clock),
       retrier(config.retry, wall_clock),
       list_v2(config.list_version == ListVersion::kV2),
-      signer_(config.credentials),
+      keeper_(config.credentials, config.credential_source, wall_clock),
       region_(config.region),
       host_(config.host) {}
 
@@ -112,9 +112,14 @@ Duration Client::Impl::offset() const {
   return offset_;
 }
 
-Client::Impl::Route Client::Impl::CurrentRoute() const {
+Result<Client::Impl::Route> Client::Impl::CurrentRoute(const CallOptions& call) {
+  Route route;
+  QUAY_ASSIGN(route.signing, keeper_.Current(call));
   MutexLock lock(mutex_);
-  return {region_, host_, offset_};
+  route.region = region_;
+  route.host = host_;
+  route.offset = offset_;
+  return route;
 }
 
 void Client::Impl::RememberUpload(const std::string& upload_id, WallTime created) {
@@ -213,23 +218,25 @@ HttpRequest Client::Impl::Prepare(const Operation& operation, const Route& route
 
 void Client::Impl::Sign(const Operation& operation, const Route& route,
                         HttpRequest* request) const {
-  if (config.credentials.anonymous() || operation.scope == Operation::Scope::kDiscovery) return;
+  if (config.anonymous() || operation.scope == Operation::Scope::kDiscovery) return;
+  const Credentials& keys = route.signing->keys;
   const WallTime now = clock.Now() + route.offset;
   const bool about_bucket = operation.scope != Operation::Scope::kService;
   if (dialect.has_own_signature()) {
     const bool named = about_bucket && EffectiveStyle(config) == AddressingStyle::kVirtualHost;
-    dialect.Sign(request, {config.credentials, named ? config.bucket : "", now});
+    dialect.Sign(request, {keys, named ? config.bucket : "", now});
   } else if (config.signature == SignatureVersion::kV2) {
     const bool in_host = about_bucket && EffectiveStyle(config) == AddressingStyle::kVirtualHost;
-    SignV2(request, config.credentials, in_host ? config.bucket : "", now);
+    SignV2(request, keys, in_host ? config.bucket : "", now);
   } else {
-    signer_.Sign(request, route.region, now, operation.payload_hash);
+    route.signing->v4.Sign(request, route.region, now, operation.payload_hash);
   }
 }
 
-HttpRequest Client::Impl::PresignedGet(const std::string& key,
-                                       std::chrono::seconds lifetime) const {
-  const Route route = CurrentRoute();
+Result<HttpRequest> Client::Impl::PresignedGet(const std::string& key,
+                                               std::chrono::seconds lifetime) {
+  QUAY_ASSIGN(const Route route, CurrentRoute({}));
+  const Credentials& keys = route.signing->keys;
   HttpRequest request;
   request.method = "GET";
   request.scheme = config.scheme;
@@ -243,12 +250,11 @@ HttpRequest Client::Impl::PresignedGet(const std::string& key,
   const auto expires =
       std::chrono::duration_cast<std::chrono::seconds>((now + lifetime).time_since_epoch());
   if (dialect.has_own_signature()) {
-    dialect.Presign(&request, {config.credentials, in_host ? config.bucket : "", now},
-                    expires.count());
+    dialect.Presign(&request, {keys, in_host ? config.bucket : "", now}, expires.count());
   } else if (config.signature == SignatureVersion::kV2) {
-    PresignV2(&request, config.credentials, in_host ? config.bucket : "", expires.count());
+    PresignV2(&request, keys, in_host ? config.bucket : "", expires.count());
   } else {
-    signer_.Presign(&request, route.region, now, lifetime);
+    route.signing->v4.Presign(&request, route.region, now, lifetime);
   }
   return request;
 }
@@ -278,7 +284,9 @@ Result<Reply> Client::Impl::Send(const Operation& operation, const Route& route,
 Result<Reply> Client::Impl::Exchange(const Operation& operation, SuccessBody* stream,
                                      Corrections* corrections, const CallOptions& call) {
   for (;;) {
-    const Route route = CurrentRoute();
+    Result<Route> current = CurrentRoute(call);
+    if (!current) return current.error().WithContext("cannot " + operation.doing);
+    const Route& route = *current;
     QUAY_ASSIGN(Reply reply, Send(operation, route, stream, call));
     const bool success = reply.status >= 200 && reply.status < 300;
     if (success && (stream != nullptr || !HidesError(operation, reply))) return reply;
@@ -300,6 +308,10 @@ bool Client::Impl::Correct(const Operation& operation, const Error& error, const
     corrections->clock = true;
     return true;
   }
+  if (!corrections->credentials && CorrectCredentials(error, route, call)) {
+    corrections->credentials = true;
+    return true;
+  }
   const bool about_bucket = operation.scope == Operation::Scope::kBucket;
   if (!corrections->region && config.follow_region && dialect.MayBeElsewhere(error, about_bucket)) {
     corrections->region = true;
@@ -312,7 +324,7 @@ bool Client::Impl::Correct(const Operation& operation, const Error& error, const
 // corrected.
 bool Client::Impl::CorrectClock(const Error& error, const Reply& reply, const Route& route) {
   const std::optional<WallTime> server = ServerTime(reply.headers, reply.body, dialect);
-  if (!server || config.credentials.anonymous()) return false;
+  if (!server || config.anonymous()) return false;
   const WallTime local = clock.Now();
   const Duration off = *server - (local + route.offset);
   if (off <= kSkewWorthCorrecting && off >= -kSkewWorthCorrecting) return false;
@@ -324,6 +336,19 @@ bool Client::Impl::CorrectClock(const Error& error, const Reply& reply, const Ro
       {{"seconds", std::chrono::duration_cast<std::chrono::seconds>(*server - local).count()},
        {"code", error.detail().service_code}});
   return true;
+}
+
+// Credentials that have come to an end, or were replaced by their owner. The reply to a HEAD has no
+// code; there only those that can come to an end are suspected.
+bool Client::Impl::CorrectCredentials(const Error& error, const Route& route,
+                                      const CallOptions& call) {
+  if (config.credential_source == nullptr) return false;
+  const std::string& code = error.detail().service_code;
+  const int status = error.detail().http_status;
+  const bool without_code = code.empty() && (status == 400 || status == 401 || status == 403) &&
+                            !route.signing->keys.session_token.empty();
+  if (error.code() != Code::kUnauthenticated && !without_code) return false;
+  return keeper_.Replace(route.signing, call);
 }
 
 bool Client::Impl::CorrectRegion(const Error& error, const Route& route, const CallOptions& call) {
@@ -344,7 +369,8 @@ bool Client::Impl::CorrectRegion(const Error& error, const Route& route, const C
 Result<std::string> Client::Impl::LookUpRegion(const CallOptions& call) {
   Operation operation = BucketOperation("ask for the region of the bucket", "HEAD");
   if (!config.service_host.empty()) operation.scope = Operation::Scope::kDiscovery;
-  QUAY_ASSIGN(const Reply reply, Send(operation, CurrentRoute(), nullptr, call));
+  QUAY_ASSIGN(const Route route, CurrentRoute(call));
+  QUAY_ASSIGN(const Reply reply, Send(operation, route, nullptr, call));
   if (reply.status >= 500 || reply.status == 429) {
     return ServiceError(operation, reply);
   }

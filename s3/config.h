@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@
 
 namespace quayfs::s3 {
 
+class CredentialSource;  // s3/credential_keeper.h
 class Dialect;
 /// s3/dialect.h
 const Dialect& S3Dialect();
@@ -55,6 +57,10 @@ struct ClientConfig {
   std::string bucket;
   std::string region = "us-east-1";
   Credentials credentials;
+  /// In place of `credentials` if set: they come to an end and are renewed.
+  std::shared_ptr<CredentialSource> credential_source;
+  /// Requests are not signed.
+  bool anonymous() const { return credentials.anonymous() && credential_source == nullptr; }
   SignatureVersion signature = SignatureVersion::kV4;
   AddressingStyle style = AddressingStyle::kPath;
   ListVersion list_version = ListVersion::kV2;

@@ -33,6 +33,11 @@ std::string SecretPlace(const MountConfig& config, const std::string& key) {
 std::string ExplainCredentials(const Error& error, const MountConfig& config) {
   const std::string& code = error.detail().service_code;
   const std::string& key = config.store.credentials.access_key_id;
+  const CredentialRules& rules = config.store.credential_rules;
+  if (key.empty() && rules.from != CredentialRules::From::kNowhere) {
+    return fmt::format("the credentials of {} did not help: {}; check credentials.source in {}",
+                       DescribeCredentialRules(rules), error.message(), Where(config));
+  }
   if (key.empty()) {
     return fmt::format(
         "the service wants credentials; set credentials.access_key_id and "
@@ -128,6 +133,12 @@ std::string Explain(const Error& error, const MountConfig& config) {
       if (error.detail().http_status == 0) return ExplainUnreachable(error, config);
       return fmt::format("{} is in trouble: {}; try again later", EndpointOf(config),
                          error.message());
+    case Code::kArchived:
+      return fmt::format(
+          "{}; it is archived: restore it with the vendor's console or tool (S3: RestoreObject), "
+          "wait until that is done, and read it again; a class that can be read directly, such as "
+          "\"Standard\", needs none of this",
+          error.message());
     case Code::kThrottled:
       return fmt::format("{} asks for fewer requests; try again later ({})", EndpointOf(config),
                          error.message());

@@ -21,7 +21,6 @@ using Json = nlohmann::json;
 constexpr size_t kKeyMax = 1023;
 constexpr size_t kDeleteMax = 200;
 constexpr uint64_t kListMax = 1000;
-constexpr uint64_t kUploadsMax = 200;
 constexpr uint64_t kDocumentMax = 4 << 20;
 constexpr std::string_view kCustomerMark = "x-amz-meta-quayfs-testserver-customer-key";
 

@@ -173,7 +173,8 @@ TEST(Load, KodoAsItsFormSays) {
   EXPECT_EQ(loaded->store.bucket_acl, "private");
   EXPECT_TRUE(loaded->store.requester_pays);
   EXPECT_THAT(loaded->warnings,
-              ElementsAre(AllOf(HasSubstr("n.toml:8:1:"), HasSubstr("may ignore"))));
+              ElementsAre(AllOf(HasSubstr("n.toml:8:1:"), HasSubstr("may ignore")),
+                          AllOf(HasSubstr("n.toml:9:1:"), HasSubstr("may ignore"))));
 }
 
 TEST(Load, EveryKodoRegionAndClassOfTheFormIsAccepted) {

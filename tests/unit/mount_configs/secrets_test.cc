@@ -277,5 +277,60 @@ TEST(PasswdFile, OfS3fs) {
   EXPECT_TRUE(load("b").Is(Code::kPermissionDenied));
 }
 
+// ---- Sources that are asked at run time.
+
+constexpr char kHead[] =
+    "provider = \"s3\"\nendpoint = \"https://s3.example.org\"\nbucket = \"b\"\n"
+    "[credentials]\n";
+
+TEST(CredentialSources, AProfileIsASourceByItself) {
+  const Result<MountConfig> loaded = Parse(std::string(kHead) + "profile = \"nightly\"\n");
+  ASSERT_TRUE(loaded.ok()) << ErrorOf(loaded);
+  EXPECT_EQ(loaded->store.credential_rules.from, CredentialRules::From::kProfile);
+  EXPECT_EQ(loaded->store.credential_rules.profile, "nightly");
+  EXPECT_TRUE(loaded->store.credentials.anonymous());
+}
+
+TEST(CredentialSources, OneWayOnly) {
+  for (const char* other : {"access_key_id = \"a\"\nsecret_access_key = \"b\"\n",
+                            "passwd_file = \"/x\"\n", "env_auth = true\n", "anonymous = true\n"}) {
+    EXPECT_THAT(ErrorOf(Parse(std::string(kHead) + "source = \"chain\"\n" + other)),
+                HasSubstr("exclude each other"))
+        << other;
+  }
+  EXPECT_THAT(ErrorOf(Parse(std::string(kHead) + "source = \"instance\"\nprofile = \"p\"\n")),
+              HasSubstr("'credentials.profile' needs source"));
+}
+
+TEST(CredentialSources, KeysInFilesAreReadAgain) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.Write("secret", "first\n", 0600);
+  const Result<MountConfig> loaded =
+      Parse(std::string(kHead) + "access_key_id = \"AK\"\nsecret_access_key = { file = \"" + path +
+            "\" }\n");
+  ASSERT_TRUE(loaded.ok()) << ErrorOf(loaded);
+  const CredentialRules& rules = loaded->store.credential_rules;
+  ASSERT_EQ(rules.from, CredentialRules::From::kReload);
+  EXPECT_EQ(rules.files, std::vector<std::string>{path});
+  EXPECT_EQ(loaded->store.credentials.secret_access_key, "first");
+  directory.Write("secret", "second\n", 0600);
+  const Result<s3::Credentials> fresh = rules.reload();
+  ASSERT_TRUE(fresh.ok());
+  EXPECT_EQ(fresh->access_key_id, "AK");
+  EXPECT_EQ(fresh->secret_access_key, "second");
+}
+
+TEST(CredentialSources, AServiceManagersCredentialIsAFile) {
+  const TemporaryDirectory directory;
+  directory.Write("nightly.secret", "from systemd\n", 0400);
+  const Result<MountConfig> loaded =
+      Parse(std::string(kHead) +
+                "access_key_id = \"AK\"\nsecret_access_key = { file = "
+                "\"$CREDENTIALS_DIRECTORY/nightly.secret\" }\n",
+            OptionsWith({{"CREDENTIALS_DIRECTORY", directory.path()}}));
+  ASSERT_TRUE(loaded.ok()) << ErrorOf(loaded);
+  EXPECT_EQ(loaded->store.credentials.secret_access_key, "from systemd");
+}
+
 }  // namespace
 }  // namespace quayfs
