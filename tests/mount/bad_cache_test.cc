@@ -140,6 +140,21 @@ TEST_F(BadCacheTest, ADamagedDatabase) {
   ExpectStillThere();
 }
 
+TEST_F(BadCacheTest, SomebodyElsesDatabase) {
+  ASSERT_NO_FATAL_FAILURE(MakeKilled());
+  const std::string kept = env().directory() + "/kept";
+  std::filesystem::rename(state(), kept);
+  std::filesystem::rename(state() + "-wal", kept + "-wal");
+  const ProgramResult made =
+      RunCommand({"sqlite3", state(),
+                  "CREATE TABLE accounts (name TEXT); INSERT INTO accounts VALUES ('x');"});
+  ASSERT_EQ(made.status, 0) << made.err;
+  ExpectRefused({"state.db", cache_});
+  std::filesystem::rename(kept, state());
+  std::filesystem::rename(kept + "-wal", state() + "-wal");
+  ExpectStillThere();
+}
+
 TEST_F(BadCacheTest, AMissingDatabaseOrLog) {
   ASSERT_NO_FATAL_FAILURE(MakeKilled());
   for (const std::string& file : {state(), state() + "-wal"}) {

@@ -98,6 +98,8 @@ std::string CompareNode(const std::string& path, ModelNode& node, bool with_ino)
   const bool link = S_ISLNK(node.mode);
   if (link ? !S_ISLNK(found.st_mode) : found.st_mode != node.mode)
     return fmt::format("{}: mode {:o} instead of {:o}\n", path, found.st_mode, node.mode);
+  if (node.owner && (found.st_uid != *node.owner || found.st_gid != *node.owner))
+    report += fmt::format("{}: owned by {} instead of {}\n", path, found.st_uid, *node.owner);
   if (node.mtime && Nanoseconds(found.st_mtim) != *node.mtime) {
     report += fmt::format("{}: modified {} instead of {}\n", path, Nanoseconds(found.st_mtim),
                           *node.mtime);
@@ -153,6 +155,8 @@ std::string Step::Describe() const {
       return fmt::format("rename {} to {}", path, to);
     case StepKind::kChmod:
       return fmt::format("chmod {} {:o}", path, mode);
+    case StepKind::kChown:
+      return fmt::format("chown {} {}", path, owner);
     case StepKind::kUtimes:
       return fmt::format("utimes {} {}", path, mtime);
     case StepKind::kFsync:
@@ -320,16 +324,17 @@ std::optional<Step> CrashWriter::Pick() {
       return IsDirectory(node) && node.children.empty();
     });
   }
-  const auto small = [&](const ModelNode& node) {
-    return node.text.size() < shape_.attributes_max;
-  };
-  if (what < 96) {
-    return with_path(StepKind::kChmod,
-                     [&](const ModelNode& node) { return !S_ISLNK(node.mode) && small(node); });
+  if (what < 95) {
+    return with_path(StepKind::kChmod, [](const ModelNode& node) { return !S_ISLNK(node.mode); });
+  }
+  const auto any = [](const ModelNode&) { return true; };
+  if (what < 97) {
+    step.owner = static_cast<uid_t>(1000 + Draw(5));
+    return with_path(StepKind::kChown, any);
   }
   step.mtime = static_cast<int64_t>(1000000000 + Draw(600000000)) * kBillion +
                static_cast<int64_t>(Draw(kBillion));
-  return with_path(StepKind::kUtimes, small);
+  return with_path(StepKind::kUtimes, any);
 }
 
 int CrashWriter::KeepOpen(const Step& step, int flags) {
@@ -397,6 +402,8 @@ int CrashWriter::Perform(const Step& step) {
       return code(::rename(path.c_str(), (folder_ + "/" + step.to).c_str()));
     case StepKind::kChmod:
       return code(::chmod(path.c_str(), step.mode));
+    case StepKind::kChown:
+      return code(::lchown(path.c_str(), step.owner, step.owner));
     case StepKind::kUtimes: {
       const timespec time = {step.mtime / kBillion, step.mtime % kBillion};
       const std::array<timespec, 2> times = {time, time};
@@ -454,6 +461,9 @@ void CrashWriter::Apply(const Step& step) {
       node.mode = (node.mode & S_IFMT) | step.mode;
       break;
     }
+    case StepKind::kChown:
+      Find(step.path)->owner = step.owner;
+      break;
     case StepKind::kUtimes:
       Find(step.path)->mtime = step.mtime;
       break;

@@ -29,6 +29,7 @@ struct ModelNode {
   mode_t mode = 0;               // with the type
   std::string text;              // a file's contents, a link's target
   uint64_t ino = 0;              // 0: not known
+  std::optional<uid_t> owner;    // and group; absent: nobody has said
   std::optional<int64_t> mtime;  // in ns; absent: whatever the clock said
   std::map<std::string, std::shared_ptr<ModelNode>> children;
 };
@@ -49,6 +50,7 @@ enum class StepKind {
   kRmdir,
   kRename,
   kChmod,
+  kChown,  // both owner and group
   kUtimes,
   kFsync,
 };
@@ -61,6 +63,7 @@ struct Step {
   uint64_t offset = 0;  // of a write; size of a truncate
   std::string bytes;
   mode_t mode = 0;
+  uid_t owner = 0;
   int64_t mtime = 0;
 
   std::string Describe() const;
@@ -72,10 +75,6 @@ struct LoadShape {
   size_t medium_max = 700 << 10;  // one step in forty
   size_t large = 0;               // one step in a thousand, if not 0
   size_t nodes_max = 50;
-  /// Attributes of larger files stay as they are. A copy of an object onto itself that was uploaded
-  /// in parts has another ETag, and one that the daemon did not live to see is taken for somebody
-  /// else's change.
-  size_t attributes_max = 200 << 10;
   /// fsync, close and read may report what the store did to them.
   bool faults = false;
 };

@@ -58,8 +58,6 @@ class CrashTest : public ServerTest {
     testserver::Fault fault;
     fault.count = -1;
     fault.probability = 0.05 + 0.05 * static_cast<double>(Draw(5));
-    // An upload whose creation is answered to nobody may stay behind: nothing names it.
-    if (kind == 3) fault.method = "PUT";
     fault.kind = kind == 2      ? testserver::FaultKind::kStatus
                  : kind == 3    ? testserver::FaultKind::kLostReply
                  : Draw(2) == 0 ? testserver::FaultKind::kResetInRequest

@@ -145,5 +145,50 @@ TEST_F(DurabilityTest, AnFsyncThatReturnedHasPublished) {
   server().SetDelay(std::chrono::milliseconds(0));
 }
 
+// C8, T4: a refusal is told to whoever asks next, and shown until it succeeds.
+TEST_F(DurabilityTest, ARefusedUploadIsToldAndKeptUntilItSucceeds) {
+  ASSERT_NO_FATAL_FAILURE(env().Mount());
+  testserver::Fault refusal;
+  refusal.operation = "PutObject";
+  refusal.key_contains = "refused";
+  refusal.status = 403;
+  refusal.code = "AccessDenied";
+  refusal.count = -1;
+  server().AddFault(refusal);
+  const UniqueFd file(::open(Path("refused").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  ASSERT_TRUE(file.valid());
+  ASSERT_EQ(::write(file.get(), "contents", 8), 8);
+  EXPECT_EQ(Try(::fsync(file.get())), EACCES);
+  const auto status = [&] { return RunQuayfs({"status", env().mount_point()}).out; };
+  EXPECT_NE(status().find("refused"), std::string::npos) << status();
+  EXPECT_NE(status().find("AccessDenied"), std::string::npos) << status();
+  EXPECT_EQ(Try(::fsync(file.get())), EACCES) << "it still is not there";
+  // Others are not held up, and what was refused can be read.
+  WriteFile(Path("other"), "x");
+  const UniqueFd other(::open(Path("other").c_str(), O_WRONLY | O_CLOEXEC));
+  EXPECT_EQ(Try(::fsync(other.get())), 0);
+  EXPECT_EQ(Object("other"), "x");
+  EXPECT_EQ(ReadFile(Path("refused")), "contents");
+  EXPECT_NE(RunQuayfs({"sync", env().mount_point()}).status, 0);
+
+  // One that fails in the background is told to the next close.
+  const int second = ::open(Path("refused2").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  ASSERT_EQ(::write(second, "more", 4), 4);
+  EXPECT_NE(RunQuayfs({"sync", env().mount_point()}).status, 0);
+  EXPECT_EQ(Try(::close(second)), EACCES);
+
+  // A kill does not make it forgotten.
+  ASSERT_NO_FATAL_FAILURE(env().Kill());
+  ASSERT_NO_FATAL_FAILURE(env().Mount());
+  EXPECT_EQ(ReadFile(Path("refused")), "contents");
+  EXPECT_TRUE(Eventually([&] { return status().find("AccessDenied") != std::string::npos; }))
+      << status();
+  server().ClearFaults();
+  EXPECT_EQ(RunQuayfs({"sync", env().mount_point()}).status, 0);
+  EXPECT_EQ(Object("refused"), "contents");
+  EXPECT_EQ(Object("refused2"), "more");
+  EXPECT_NE(status().find("everything is in the bucket"), std::string::npos) << status();
+}
+
 }  // namespace
 }  // namespace quayfs::mounttest
