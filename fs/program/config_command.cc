@@ -29,10 +29,37 @@ std::string_view YesNo(Support support) {
   return "depends; quayfs check finds out";
 }
 
+void Row(std::string_view name, std::string_view value) {
+  if (!value.empty()) fmt::print("  {:<22} {}\n", name, value);
+}
+
+/// How it is spoken to, and what it honours.
+void PrintWire(const Profile& profile) {
+  const auto yes = [](bool value) { return value ? "yes" : "no"; };
+  if (profile.protocol == Protocol::kS3) {
+    const bool host = profile.style == s3::AddressingStyle::kVirtualHost;
+    Row("bucket in", host ? "the host name" : "the path");
+    Row("signatures", profile.signature_v2 ? "V4, V2" : "V4");
+    Row("listing", profile.list_version == s3::ListVersion::kV2 ? "version 2" : "version 1");
+  }
+  Row("conditional writes", YesNo(profile.put_if_absent));
+  Row("ACL", yes(profile.acl));
+  Row("encryption", !profile.sse                    ? "no"
+                    : profile.sse_customer_key_only ? "with keys of your own"
+                                                    : "yes");
+  Row("anonymous", yes(profile.anonymous));
+  Row("copies of parts", yes(profile.part_copy));
+  if (profile.move) Row("moves", "yes");
+  Row("parts",
+      fmt::format("up to {}, {} to {} MiB each{}", profile.parts_max, profile.part_size_min >> 20,
+                  profile.part_size_max >> 20, profile.equal_parts ? ", all of one size" : ""));
+  Row("objects deleted", profile.batch_delete_max == 0
+                             ? std::string("one by one")
+                             : fmt::format("{} at a time", profile.batch_delete_max));
+}
+
 void PrintProvider(const Profile& profile) {
-  const auto row = [](std::string_view name, std::string_view value) {
-    if (!value.empty()) fmt::print("  {:<22} {}\n", name, value);
-  };
+  const auto& row = Row;
   fmt::print("{} ({})\n", profile.id, profile.title);
   std::string aliases;
   for (const std::string_view alias : profile.aliases)
@@ -45,7 +72,7 @@ void PrintProvider(const Profile& profile) {
   for (const ProfileStorageClass& storage : profile.storage_classes) {
     row("storage class", fmt::format("{:<20} {}", storage.wire, storage.name));
   }
-  if (profile.protocol == Protocol::kS3) row("conditional writes", YesNo(profile.put_if_absent));
+  if (profile.protocol != Protocol::kLocal) PrintWire(profile);
   row("to know", profile.quirks);
 }
 

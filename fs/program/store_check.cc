@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "fs/program/messages.h"
 #include "fs/program/reach.h"
@@ -52,6 +53,7 @@ class StoreCheck {
             "reached as " + store_.name()) &&
         Step(
             "list", [this] { return ListOne(); }, "allowed")) {
+      Archived();
       if (config_.mount.read_only) {
         Skip("write", "the mount is read-only");
       } else {
@@ -70,6 +72,8 @@ class StoreCheck {
           "size and attributes come back as they were written");
       Step(
           "read", [this] { return Read(); }, "ranges are read");
+      if (!config_.store.storage_class.empty()) Class();
+      Speed();
       Step(
           "list new", [this] { return ListNew(); }, "a new object is listed at once");
       Step(
@@ -142,6 +146,71 @@ class StoreCheck {
     return Error(Code::kCorrupt,
                  "a read of a range brought other bytes than were written; a proxy in between?");
   }
+
+  /// Objects that cannot be read before they are restored, among the first thousand.
+  void Archived() {
+    ListRequest request;
+    request.prefix = config_.prefix;
+    const auto page = store_.List(request, Within(kStepTimeout));
+    if (!page) return;
+    const auto archived =
+        std::count_if(page->objects.begin(), page->objects.end(), [](const ObjectInfo& info) {
+          const std::string& name = info.storage_class;
+          return name == "GLACIER" || name == "DEEP_ARCHIVE" || name == "ARCHIVE";
+        });
+    if (archived == 0) return;
+    rows_.push_back(
+        {"archived", CheckResult::kWarning,
+         fmt::format("{} of the first {} objects are of an archive class: reading one fails until "
+                     "it has been restored with the vendor's console or tool (S3: RestoreObject), "
+                     "which takes minutes to hours; restored copies are temporary",
+                     archived, page->objects.size())});
+  }
+
+  /// Whether new objects get the class that the config asks for. Some services leave it out of
+  /// their replies.
+  void Class() {
+    const auto head = store_.Head(object_, Within(kStepTimeout));
+    if (!head) return;
+    const std::string& made = head->info.storage_class;
+    if (made.empty()) {
+      Skip("storage class", "the store does not say which one it used");
+      return;
+    }
+    rows_.push_back({"storage class", CheckResult::kOk, fmt::format("accepted: {}", made)});
+  }
+
+  /// For people: how long one request takes, and what one connection carries.
+  void Speed() {
+    constexpr int kTries = 3;
+    constexpr size_t kBytes = 1 << 20;
+    std::optional<Duration> best;
+    for (int i = 0; i < kTries; ++i) {
+      const SteadyTime begun = SystemClock().Steady();
+      if (!store_.Head(object_, Within(kStepTimeout))) return;
+      const Duration took = SystemClock().Steady() - begun;
+      best = best ? std::min(*best, took) : took;
+    }
+    rows_.push_back(
+        {"round trip", CheckResult::kOk, fmt::format("{:.1f} ms", Milliseconds(*best))});
+    const std::string body(kBytes, 'q');
+    const SteadyTime begun = SystemClock().Steady();
+    const bool sent =
+        store_.Put(copy_, MemorySource(body), {}, Condition::None(), Within(kStepTimeout)).ok();
+    const SteadyTime middle = SystemClock().Steady();
+    StringSink sink;
+    if (!sent || !store_.Get(GetRequest{copy_, {}, {}}, sink, Within(kStepTimeout))) return;
+    const double up = Milliseconds(middle - begun);
+    const double down = Milliseconds(SystemClock().Steady() - middle);
+    rows_.push_back({"throughput", CheckResult::kOk,
+                     fmt::format("one connection, 1 MiB: {:.1f} MiB/s up, {:.1f} MiB/s down",
+                                 PerSecond(up), PerSecond(down))});
+  }
+
+  static double Milliseconds(Duration time) {
+    return std::chrono::duration<double, std::milli>(time).count();
+  }
+  static double PerSecond(double milliseconds) { return 1000.0 / std::max(milliseconds, 0.001); }
 
   Status ListNew() {
     ListRequest request;

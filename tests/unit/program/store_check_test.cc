@@ -46,6 +46,36 @@ TEST_F(StoreCheckTest, AllIsWellAndNothingStays) {
   EXPECT_TRUE(server_->Keys("test").empty());
 }
 
+TEST_F(StoreCheckTest, TellsOfTheClassAndTheSpeed) {
+  ASSERT_NO_FATAL_FAILURE(Start());
+  config_.store.storage_class = "STANDARD_IA";
+  const auto rows = Check();
+  const auto text = [&rows](const std::string& name) {
+    const auto row =
+        std::find_if(rows.begin(), rows.end(), [&](const CheckRow& r) { return r.name == name; });
+    return row == rows.end() ? std::string("(absent)") : row->text;
+  };
+  EXPECT_EQ(text("storage class"), "accepted: STANDARD_IA");
+  EXPECT_NE(text("round trip").find("ms"), std::string::npos);
+  EXPECT_NE(text("throughput").find("MiB/s down"), std::string::npos);
+  EXPECT_TRUE(server_->Keys("test").empty());
+  config_.store.storage_class = "NO_SUCH_CLASS";
+  EXPECT_EQ(ResultOf(Check(), "write"), CheckResult::kFailed);
+}
+
+TEST_F(StoreCheckTest, ArchivedObjectsAreExplained) {
+  ASSERT_NO_FATAL_FAILURE(Start());
+  server_->PutDirect("test", "host-a/old", "x", {{"x-amz-storage-class", "GLACIER"}});
+  server_->PutDirect("test", "host-a/new", "x", {});
+  const auto rows = Check();
+  EXPECT_EQ(ResultOf(rows, "archived"), CheckResult::kWarning);
+  for (const CheckRow& row : rows) {
+    if (row.name != "archived") continue;
+    EXPECT_NE(row.text.find("1 of the first 2"), std::string::npos) << row.text;
+    EXPECT_NE(row.text.find("RestoreObject"), std::string::npos);
+  }
+}
+
 TEST_F(StoreCheckTest, AReadOnlyMountWritesNothing) {
   ASSERT_NO_FATAL_FAILURE(Start());
   config_.mount.read_only = true;
