@@ -49,6 +49,10 @@ class FileHandle final : public FileData {
   }
   void Unlinked() override { core_->Unlinked(); }
   Status Truncate(uint64_t size) override { return core_->Truncate(size); }
+  Status Zero(ByteRange range) override { return core_->Zero(range); }
+  Result<std::optional<uint64_t>> Seek(uint64_t offset, bool hole) override {
+    return core_->Seek(offset, hole);
+  }
   Status SyncLocal() override { return core_->SyncLocal(); }
   void AllowStreaming(const std::string& key, const ObjectProperties& properties) override {
     core_->AllowStreaming(key, properties);

@@ -8,9 +8,9 @@
 // writes (so that "which bytes" and "the bytes" change together), not across the local reads of
 // readers and uploads.
 //
-// file_core.cc: local reads and writes, eviction, parking.   record.cc: what the database is told
-// of them.   seal.cc: to the disk for good.   fetch.cc: from the store.   publish.cc, multipart.cc:
-// to it.   stream.cc: ahead of that.
+// file_core.cc: local reads and writes, eviction, parking.   holes.cc: what takes no room.
+// record.cc: what the database is told of them.   seal.cc: to the disk for good.   fetch.cc: from
+// the store.   publish.cc, multipart.cc: to it.   stream.cc: ahead of that.
 
 #pragma once
 
@@ -61,6 +61,8 @@ class FileCore final : public Evictable,
   Status WriteWhenRoom(uint64_t offset, std::span<const std::byte> data, bool may_block,
                        const CallOptions& call);
   Status Truncate(uint64_t size);
+  Status Zero(ByteRange range);
+  Result<std::optional<uint64_t>> Seek(uint64_t offset, bool hole);
   void Unlinked();
   Status SyncLocal();
   void AllowStreaming(const std::string& key, const ObjectProperties& properties);
@@ -128,6 +130,7 @@ class FileCore final : public Evictable,
   Status TrimLocal() QUAY_REQUIRES(mutex_);
   Status WriteLocked(uint64_t offset, std::span<const std::byte> data) QUAY_REQUIRES(mutex_);
   Status TruncateLocked(uint64_t size) QUAY_REQUIRES(mutex_);
+  Status ZeroLocked(ByteRange range) QUAY_REQUIRES(mutex_);
   using Saved = std::vector<std::pair<uint64_t, std::vector<std::byte>>>;  // offset, bytes
   Saved SaveDirty(const DiskFile& file, ByteRange range) QUAY_REQUIRES(mutex_);
   void UndoWrite(DiskFile& file, ByteRange range, const Saved& before) QUAY_REQUIRES(mutex_);

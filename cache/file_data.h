@@ -106,6 +106,13 @@ class FileData {
   virtual Status WriteWhenRoom(uint64_t offset, std::span<const std::byte> data, bool may_block,
                                const CallOptions& call) = 0;
   virtual Status Truncate(uint64_t size) = 0;
+  /// `range`, cut at the end of the file, reads as zeros and takes no room on the local disk. Never
+  /// touches the network.
+  virtual Status Zero(ByteRange range) = 0;
+  /// Where, from `offset` on, the next hole or the next data begins; the end of the file is a hole.
+  /// What is not local counts as data. Nothing if `offset` is not within the file, or there is no
+  /// more data.
+  virtual Result<std::optional<uint64_t>> Seek(uint64_t offset, bool hole) = 0;
   /// It will not be published any more: its bytes wait for nothing, and hold nobody back.
   virtual void Unlinked() = 0;
 

@@ -11,7 +11,8 @@
 //   nodes.cc       create, mkdir, symlink, unlink, rmdir
 //   rename.cc      rename
 //   exchange.cc    rename that exchanges two names
-//   space.cc       fallocate
+//   space.cc       fallocate, holes
+//   copy_whole.cc  a file copied by the store
 //   links.cc       hard links
 //   xattrs.cc      extended attributes and access control lists
 //   persist.cc     what of all this is in the state database, and how a mount begins with it
@@ -103,6 +104,10 @@ class Core final : public FileSystem {
   Status Release(const OpContext& context, OpenFile* file) override;
   Status Allocate(const OpContext& context, OpenFile& file,
                   const AllocateRequest& request) override;
+  Result<std::optional<uint64_t>> Seek(const OpContext& context, OpenFile& file, uint64_t offset,
+                                       bool hole) override;
+  Result<size_t> CopyRange(const OpContext& context, OpenFile& from, OpenFile& to,
+                           const CopyRequest& request) override;
   Result<std::string> GetXattr(const OpContext& context, Ino ino, std::string_view name) override;
   Result<std::vector<std::string>> ListXattrs(const OpContext& context, Ino ino) override;
   Status SetXattr(const OpContext& context, Ino ino, std::string_view name, std::string_view value,
@@ -204,6 +209,8 @@ class Core final : public FileSystem {
   void StreamLocked(Inode& inode) QUAY_REQUIRES(mutex_);
   bool HasWork(Ino ino) const QUAY_EXCLUDES(mutex_);
   Status UnreportedLocked(Ino ino) QUAY_REQUIRES(mutex_);
+  void NoteWrittenLocked(const OpContext& context, const OpenFile& file, uint64_t end)
+      QUAY_REQUIRES(mutex_);
 
   // xattrs.cc
   struct NewNode {
@@ -414,6 +421,12 @@ class Core final : public FileSystem {
   Result<ObjectInfo> CopyInParts(const OpContext& context, const Step& step, const std::string& to,
                                  const ObjectProperties& properties);
 
+  // copy_whole.cc
+  Status CopyWhole(const OpContext& context, OpenFile& from, OpenFile& to);
+  Status PlanCopyLocked(const OpenFile& from, const OpenFile& to, Step* step) QUAY_REQUIRES(mutex_);
+  Status FinishCopyLocked(const OpenFile& to, Step& step, const Result<ObjectInfo>& made)
+      QUAY_REQUIRES(mutex_);
+
   // conflicts.cc
   Status ResolveConflict(const OpContext& context, Ino ino, Step& step,
                          const PublishRequest& refused, const Error& error);
@@ -500,6 +513,11 @@ class Core final : public FileSystem {
   void PlanStrayLocked(const Inode& inode, StateBatch* batch) QUAY_REQUIRES(mutex_);
   void AddStrayLocked(Inode& inode) QUAY_REQUIRES(mutex_);
   void NotStrayedLocked(Ino ino, const std::string& key) QUAY_REQUIRES(mutex_);
+  struct WaitedRemoval {
+    uint64_t failures = 0;
+    bool began_before = false;
+  };
+  bool FailedSinceLocked(Removal& removal, WaitedRemoval* waited) QUAY_REQUIRES(mutex_);
   Status SyncRemovals(const OpContext& context, const std::string& prefix);
   std::optional<SteadyTime> NextRemovalLocked() const QUAY_REQUIRES(mutex_);
   SteadyTime GatheredLocked() const QUAY_REQUIRES(mutex_);

@@ -18,6 +18,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -56,6 +57,12 @@ struct AllocateRequest {
   uint64_t length = 0;
   bool keep_size = false;
   bool zero = false;
+};
+
+struct CopyRequest {
+  uint64_t from_offset = 0;
+  uint64_t offset = 0;
+  uint64_t length = 0;
 };
 
 enum class XattrMode { kAny, kCreate, kReplace };
@@ -152,6 +159,13 @@ class FileSystem {
 
   virtual Status Allocate(const OpContext& context, OpenFile& file,
                           const AllocateRequest& request) = 0;
+  /// lseek(2) with SEEK_HOLE or SEEK_DATA; nothing: ENXIO.
+  virtual Result<std::optional<uint64_t>> Seek(const OpContext& context, OpenFile& file,
+                                               uint64_t offset, bool hole) = 0;
+  /// copy_file_range(2) of a whole file into an empty one, by a copy within the store.
+  /// kNotSupported: it is not that, or does not pay; the bytes have to be copied one by one.
+  virtual Result<size_t> CopyRange(const OpContext& context, OpenFile& from, OpenFile& to,
+                                   const CopyRequest& request) = 0;
 
   // Extended attributes. kNoAttribute, kAlreadyExists (kCreate), kNoSpace (1 MiB in all),
   // kNotSupported (metadata = "plain").

@@ -14,6 +14,7 @@ bool SameVersion(const BaseVersion& a, const BaseVersion& b) {
 }
 
 bool Writable(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
+bool MayMap(int flags) { return (flags & O_ACCMODE) == O_RDWR; }
 
 }  // namespace
 
@@ -62,6 +63,7 @@ Result<Opened> Core::OpenLocked(Inode& inode, int flags) {
   inode.kernel_epoch = inode.content_epoch;
   ++inode.opens;
   if (file->writable) ++inode.writers;
+  if (MayMap(flags)) ++inode.mappers;
   ++open_files_;
   opened.file = file.release();
   NoteWorkLocked(inode);
@@ -203,15 +205,19 @@ Result<size_t> Core::Write(const OpContext& context, OpenFile& file, uint64_t of
   }
   QUAY_TRY(file.data->WriteWhenRoom(offset, data, context.may_block, context.call));
   MutexLock lock(mutex_);
-  if (Inode* inode = table_.Find(file.ino); inode != nullptr) {
-    TouchLocked(*inode, /*contents=*/true);
-    inode->unsaved = true;
-    if (!inode->streaming && offset + data.size() >= config_.stream_from) StreamLocked(*inode);
-    // The kernel sees to it for writes that go through its page cache only.
-    if (context.uid != 0 && !context.page_writeback) DropSetIdLocked(*inode);
-    if (queue_.Find(inode->ino) == nullptr) NoteWorkLocked(*inode);
-  }
+  NoteWrittenLocked(context, file, offset + data.size());
   return data.size();
+}
+
+void Core::NoteWrittenLocked(const OpContext& context, const OpenFile& file, uint64_t end) {
+  Inode* const inode = table_.Find(file.ino);
+  if (inode == nullptr) return;
+  TouchLocked(*inode, /*contents=*/true);
+  inode->unsaved = true;
+  if (!inode->streaming && end >= config_.stream_from) StreamLocked(*inode);
+  // The kernel sees to it for writes that go through its page cache only.
+  if (context.uid != 0 && !context.page_writeback) DropSetIdLocked(*inode);
+  if (queue_.Find(inode->ino) == nullptr) NoteWorkLocked(*inode);
 }
 
 // The metadata are those of now, and the name, too; what has changed when the file is published is
@@ -282,6 +288,7 @@ Status Core::Release(const OpContext& /*context*/, OpenFile* file) {
     if (Inode* inode = table_.Find(handle->ino); inode != nullptr) {
       --inode->opens;
       if (handle->writable) --inode->writers;
+      if (MayMap(handle->flags)) --inode->mappers;
       if (inode->linked() && inode->unsaved) RememberLocked(*inode);
       DropDataLocked(*inode);
       if (inode->opens == 0 && !inode->orphan_key.empty())

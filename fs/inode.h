@@ -122,6 +122,7 @@ struct Inode {
   uint64_t lookups = 0;  // references the kernel holds
   uint32_t opens = 0;
   uint32_t writers = 0;  // of these, handles that may write
+  uint32_t mappers = 0;  // of these, handles by which a mapping may write
   uint32_t busy = 0;     // references of work under way
 
   bool is_directory() const { return S_ISDIR(attributes.mode); }

@@ -356,32 +356,42 @@ void Core::NotStrayedLocked(Ino ino, const std::string& key) {
   CommitQuietlyLocked(std::move(batch));
 }
 
+// Somebody waits for it. How an attempt ends that had begun before says nothing about now.
+bool Core::FailedSinceLocked(Removal& removal, WaitedRemoval* waited) {
+  if (waited->began_before && (!removal.running || removal.failures > waited->failures)) {
+    *waited = {removal.failures, false};
+    removal.due = std::min(removal.due, clock_.Steady());
+    RemovalDueLocked(removal.due);
+    WakeSchedulerLocked(removal.due);
+  }
+  return removal.failures > waited->failures;
+}
+
 Status Core::SyncRemovals(const OpContext& context, const std::string& prefix) {
   MutexLock lock(mutex_);
-  std::map<std::string, uint64_t> failures;
+  std::map<std::string, WaitedRemoval> waited;
   const SteadyTime now = clock_.Steady();
   for (auto it = removals_.lower_bound(prefix);
        it != removals_.end() && it->first.starts_with(prefix); ++it) {
-    failures[it->first] = it->second.failures;
+    waited[it->first] = {it->second.failures, it->second.running};
     it->second.due = std::min(it->second.due, now);
   }
-  if (failures.empty()) return {};
+  if (waited.empty()) return {};
   RemovalDueLocked(now);
   QUAY_TRY(MayWait(context));
   ++urged_;
   WakeSchedulerLocked(now);
   Status first;
-  while (!failures.empty() && !stopping_ && first.ok()) {
-    std::erase_if(failures, [&](const auto& entry) QUAY_REQUIRES(mutex_) {
-      const auto it = removals_.find(entry.first);
-      if (it == removals_.end()) return true;
-      // Whoever waits has waited for that one.
-      if (ReplacedLocked(entry.first, it->second)) return true;
-      if (it->second.failures <= entry.second) return false;
-      if (first.ok() && it->second.error) first = *it->second.error;
-      return true;
-    });
-    if (failures.empty()) break;
+  while (!waited.empty() && !stopping_ && first.ok()) {
+    for (auto it = waited.begin(); it != waited.end();) {
+      const auto removal = removals_.find(it->first);
+      // Whoever waits has waited for what has been replaced.
+      const bool gone = removal == removals_.end() || ReplacedLocked(it->first, removal->second);
+      const bool ended = gone || FailedSinceLocked(removal->second, &it->second);
+      if (ended && !gone && first.ok() && removal->second.error) first = *removal->second.error;
+      it = ended ? waited.erase(it) : std::next(it);
+    }
+    if (waited.empty()) break;
     OpContext slice = context;
     const SteadyTime soon = std::chrono::steady_clock::now() + std::chrono::milliseconds(50);
     slice.call.deadline = std::min(slice.call.deadline.value_or(soon), soon);

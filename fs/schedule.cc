@@ -222,26 +222,36 @@ Status Core::SyncAll(const OpContext& context) {
   struct Waited {
     Ino ino = 0;
     uint64_t failures = 0;
+    bool began_before = false;
   };
   std::vector<Waited> waited;
   Status first;
   {
     MutexLock lock(mutex_);
     const SteadyTime now = clock_.Steady();
-    for (const Ino ino : queue_.All()) waited.push_back({ino, queue_.Find(ino)->failures});
+    for (const Ino ino : queue_.All())
+      waited.push_back({ino, queue_.Find(ino)->failures, queue_.Find(ino)->running});
     if (!waited.empty() && !context.may_block)
       return Error(Code::kWouldBlock, "the answer needs the network");
     ++urged_;
     queue_.UrgeAll(now);
     WakeSchedulerLocked(now);
     while (!waited.empty() && !stopping_) {
-      std::erase_if(waited, [&](const Waited& one) QUAY_REQUIRES(mutex_) {
+      const auto done = [&](Waited& one) QUAY_REQUIRES(mutex_) {
         const WorkItem* item = queue_.Find(one.ino);
         if (item == nullptr) return true;
+        if (one.began_before && !queue_.outage() &&
+            (!item->running || item->failures > one.failures)) {
+          // How an attempt ends that had begun before says nothing about now.
+          one = {one.ino, item->failures, false};
+          queue_.Urge(one.ino, clock_.Steady());
+          work_noted_.NotifyOne();
+        }
         if (item->failures <= one.failures) return false;
         if (first.ok()) first = *item->error;
         return true;
-      });
+      };
+      waited.erase(std::remove_if(waited.begin(), waited.end(), done), waited.end());
       // While the store is away nothing else is tried; what has failed says why.
       if (waited.empty() || (!first.ok() && queue_.outage())) break;
       OpContext slice = context;

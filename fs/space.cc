@@ -1,19 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Core: fallocate. A bucket reserves no space; what can be kept is what a reader sees.
-
-#include <fcntl.h>
+// Core: fallocate, and where holes are. A bucket reserves no space; what can be kept is what a
+// reader sees.
 
 #include <algorithm>
 
 #include "fs/core.h"
 
 namespace quayfs {
-namespace {
-
-constexpr size_t kZeroBlock = 1 << 20;
-
-}  // namespace
 
 Status Core::Allocate(const OpContext& context, OpenFile& file, const AllocateRequest& request) {
   QUAY_TRY(CheckWritable());
@@ -22,21 +16,10 @@ Status Core::Allocate(const OpContext& context, OpenFile& file, const AllocateRe
   if (end > store_.capabilities().object_size_max)
     return Error(Code::kTooLarge, "the object store takes no objects of that size");
   const uint64_t size = file.data->size();
-  if (request.zero) {
-    static const std::vector<std::byte> zeros(kZeroBlock);
-    OpenFile at_offset;
-    at_offset.ino = file.ino;
-    at_offset.flags = file.flags & ~O_APPEND;
-    at_offset.writable = true;
-    at_offset.data = file.data;
-    uint64_t offset = request.offset;
-    while (offset < std::min(end, size)) {
-      const size_t some = std::min<uint64_t>(kZeroBlock, std::min(end, size) - offset);
-      // Told to come back where it may wait, it begins anew: zeros stay zeros.
-      QUAY_ASSIGN(const size_t written,
-                  Write(context, at_offset, offset, std::span(zeros.data(), some)));
-      offset += written;
-    }
+  if (request.zero && request.offset < size) {
+    QUAY_TRY(file.data->Zero({request.offset, std::min(end, size)}));
+    MutexLock lock(mutex_);
+    NoteWrittenLocked(context, file, std::min(end, size));
   }
   const bool grows = !request.keep_size && end > size;
   if (request.zero && !grows && request.offset < size) return {};
@@ -48,6 +31,21 @@ Status Core::Allocate(const OpContext& context, OpenFile& file, const AllocateRe
   }
   const auto changed = SetAttributes(context, file.ino, change, &file);
   return changed.ok() ? Status() : Status(changed.error());
+}
+
+Result<std::optional<uint64_t>> Core::Seek(const OpContext& /*context*/, OpenFile& file,
+                                           uint64_t offset, bool hole) {
+  {
+    MutexLock lock(mutex_);
+    const Inode* inode = table_.Find(file.ino);
+    // A mapping may have changed what the kernel has not written back yet: all of it is data.
+    if (inode == nullptr || inode->mappers > 0) {
+      const uint64_t size = file.data->size();
+      if (offset >= size) return std::optional<uint64_t>();
+      return std::optional(hole ? size : offset);
+    }
+  }
+  return file.data->Seek(offset, hole);
 }
 
 }  // namespace quayfs

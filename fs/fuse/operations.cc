@@ -594,6 +594,42 @@ void OnFallocate(fuse_req_t request, fuse_ino_t ino, int mode, off_t offset, off
       ReplyNothing);
 }
 
+void OnLseek(fuse_req_t request, fuse_ino_t ino, off_t offset, int whence, fuse_file_info* info) {
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "lseek", ino,
+      [&file_system, file = FileOf(info), offset,
+       hole = whence == SEEK_HOLE](const OpContext& context) {
+        return file_system.Seek(context, *file, static_cast<uint64_t>(offset), hole);
+      },
+      [](fuse_req_t to, const Result<std::optional<uint64_t>>& found) {
+        if (found->has_value()) {
+          fuse_reply_lseek(to, static_cast<off_t>(**found));
+        } else {
+          fuse_reply_err(to, ENXIO);
+        }
+      });
+}
+
+// With EOPNOTSUPP the kernel copies the bytes itself.
+void OnCopyFileRange(fuse_req_t request, fuse_ino_t /*from_ino*/, off_t from_offset,
+                     fuse_file_info* from, fuse_ino_t ino, off_t offset, fuse_file_info* to,
+                     size_t length, int /*flags*/) {
+  CopyRequest copy;
+  copy.from_offset = static_cast<uint64_t>(from_offset);
+  copy.offset = static_cast<uint64_t>(offset);
+  copy.length = std::min<uint64_t>(length, std::numeric_limits<uint32_t>::max());  // of the answer
+  FileSystem& file_system = FileSystemOf(request);
+  Serve(
+      request, "copy_file_range", ino,
+      [&file_system, from = FileOf(from), to = FileOf(to), copy](const OpContext& context) {
+        return file_system.CopyRange(context, *from, *to, copy);
+      },
+      [](fuse_req_t request_to, const Result<size_t>& copied) {
+        fuse_reply_write(request_to, *copied);
+      });
+}
+
 // --- extended attributes
 
 void OnGetxattr(fuse_req_t request, fuse_ino_t ino, const char* name, size_t size) {
@@ -800,6 +836,8 @@ fuse_lowlevel_ops Table() {
   ops.fsync = OnFsync;
   ops.release = OnRelease;
   ops.fallocate = OnFallocate;
+  ops.lseek = OnLseek;
+  ops.copy_file_range = OnCopyFileRange;
   ops.getxattr = OnGetxattr;
   ops.listxattr = OnListxattr;
   ops.setxattr = OnSetxattr;

@@ -85,7 +85,7 @@ TEST_P(PosixTest, FallocateZeroesAndGrows) {
   expected.resize(400000);
   EXPECT_EQ(ReadFile(Path("f")), expected);
   EXPECT_EQ(env().ObjectBody("f"), expected);
-  // A hole is never missed: everything counts as data.
+  // What a mapping may change is data.
   EXPECT_EQ(::lseek(fd.get(), 0, SEEK_DATA), 0);
   EXPECT_EQ(::lseek(fd.get(), 0, SEEK_HOLE), 400000);
   EXPECT_EQ(Try(static_cast<int>(::lseek(fd.get(), 400000, SEEK_DATA))), ENXIO);
@@ -104,6 +104,38 @@ TEST_P(PosixTest, CopyFileRangeCopies) {
     copied += static_cast<size_t>(some);
   }
   EXPECT_EQ(ReadFile(Path("to")), text);
+}
+
+TEST_P(PosixTest, HolesAreFoundAndTakeNoRoomInTheCache) {
+  constexpr off_t kMiB = 1 << 20;
+  const std::string text = Pattern(kMiB, 3);
+  UniqueFd fd = Open("f", O_WRONLY | O_CREAT);
+  ASSERT_EQ(::pwrite(fd.get(), text.data(), kMiB, 0), kMiB);
+  ASSERT_EQ(::pwrite(fd.get(), text.data(), kMiB, 4 * kMiB), kMiB);
+  ASSERT_EQ(::ftruncate(fd.get(), 6 * kMiB), 0);
+  EXPECT_EQ(::lseek(fd.get(), 0, SEEK_HOLE), kMiB);
+  EXPECT_EQ(::lseek(fd.get(), kMiB, SEEK_DATA), 4 * kMiB);
+  EXPECT_EQ(::lseek(fd.get(), 4 * kMiB, SEEK_HOLE), 5 * kMiB);
+  EXPECT_EQ(Try(static_cast<int>(::lseek(fd.get(), 5 * kMiB, SEEK_DATA))), ENXIO);
+  EXPECT_EQ(Try(static_cast<int>(::lseek(fd.get(), 6 * kMiB, SEEK_HOLE))), ENXIO);
+  constexpr int kPunch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  ASSERT_EQ(Try(::fallocate(fd.get(), kPunch, 0, kMiB)), 0);
+  EXPECT_EQ(::lseek(fd.get(), 0, SEEK_DATA), 4 * kMiB);
+  uint64_t blocks = 0;
+  for (const auto& entry :
+       std::filesystem::recursive_directory_iterator(env().directory() + "/cache/data")) {
+    struct stat facts {};
+    if (entry.is_regular_file() && ::stat(entry.path().c_str(), &facts) == 0)
+      blocks += static_cast<uint64_t>(facts.st_blocks) * 512;
+  }
+  EXPECT_LE(blocks, 2U * kMiB);
+  const std::string zeros(static_cast<size_t>(6 * kMiB), '\0');
+  std::string expected = zeros;
+  expected.replace(4 * kMiB, text.size(), text);
+  fd.Reset();
+  EXPECT_TRUE(env().ObjectBody("f") == expected);
+  ASSERT_NO_FATAL_FAILURE(RemountCold());
+  EXPECT_TRUE(ReadFile(Path("f")) == expected);
 }
 
 TEST_P(PosixTest, AppendsOfSeveralProcessesAllArrive) {
@@ -253,6 +285,8 @@ TEST_P(PosixTest, AReadOnlyMountRefusesEveryChange) {
   const std::string f = Path("f");
   EXPECT_EQ(ReadFile(f), "text");
   EXPECT_EQ(Try(::open(f.c_str(), O_WRONLY | O_CLOEXEC)), EROFS);
+  EXPECT_EQ(Try(::open(f.c_str(), O_RDWR | O_CLOEXEC)), EROFS);
+  EXPECT_EQ(Try(::open(f.c_str(), O_RDONLY | O_TRUNC | O_CLOEXEC)), EROFS);
   EXPECT_EQ(Try(::open(Path("n").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644)), EROFS);
   EXPECT_EQ(Try(::truncate(f.c_str(), 0)), EROFS);
   EXPECT_EQ(Try(::unlink(f.c_str())), EROFS);
@@ -261,12 +295,53 @@ TEST_P(PosixTest, AReadOnlyMountRefusesEveryChange) {
   EXPECT_EQ(Try(::mkfifo(Path("p").c_str(), 0644)), EROFS);
   EXPECT_EQ(Try(::symlink("x", Path("l").c_str())), EROFS);
   EXPECT_EQ(Try(::link(f.c_str(), Path("g").c_str())), EROFS);
+  EXPECT_EQ(Try(::mknod(Path("s").c_str(), S_IFSOCK | 0644, 0)), EROFS);
   EXPECT_EQ(Try(::rename(f.c_str(), Path("g").c_str())), EROFS);
+  EXPECT_EQ(Rename("f", "d", kExchange), EROFS);
+  EXPECT_EQ(Rename("f", "g", kNoReplace), EROFS);
+  EXPECT_EQ(Try(::chmod(Path("d").c_str(), 0700)), EROFS);
+  EXPECT_EQ(Try(::lchown(f.c_str(), 1, 1)), EROFS);
   EXPECT_EQ(Try(::chmod(f.c_str(), 0600)), EROFS);
   EXPECT_EQ(Try(::chown(f.c_str(), 1, 1)), EROFS);
   EXPECT_EQ(Try(::utimensat(AT_FDCWD, f.c_str(), nullptr, 0)), EROFS);
   EXPECT_EQ(Try(::setxattr(f.c_str(), "user.a", "1", 1, 0)), EROFS);
   EXPECT_EQ(Try(::removexattr(f.c_str(), "user.a")), EROFS);
+  EXPECT_EQ(Try(::access(f.c_str(), W_OK)), EROFS);
+  EXPECT_EQ(ReadFile(f), "text");
+  EXPECT_EQ(Names(env().mount_point()), (std::vector<std::string>{"d", "f"}));
+}
+
+// What a plain mount gives up fails, or is kept here and nowhere else.
+TEST_P(PosixTest, PlainMountsSayWhatTheyCannotDo) {
+  ASSERT_NO_FATAL_FAILURE(env().Unmount());
+  env().SetTopLines("metadata = \"plain\"");
+  ASSERT_NO_FATAL_FAILURE(env().Mount());
+  const std::string f = Path("f");
+  WriteFile(f, "text");
+  EXPECT_EQ(Try(::symlink("f", Path("l").c_str())), EPERM);
+  EXPECT_EQ(Try(::link(f.c_str(), Path("g").c_str())), EPERM);
+  EXPECT_EQ(Try(::mkfifo(Path("p").c_str(), 0644)), EPERM);
+  EXPECT_EQ(Try(::mknod(Path("s").c_str(), S_IFSOCK | 0644, 0)), EPERM);
+  EXPECT_EQ(Try(::setxattr(f.c_str(), "user.a", "1", 1, 0)), EOPNOTSUPP);
+  std::array<char, 16> value{};
+  EXPECT_EQ(Try(static_cast<int>(::getxattr(f.c_str(), "user.a", value.data(), value.size()))),
+            ENODATA);
+  const timespec old = {1'000'000'000, 0};
+  const std::array<timespec, 2> times = {old, old};
+  EXPECT_EQ(Try(::chmod(f.c_str(), 0600)), 0);
+  EXPECT_EQ(Try(::utimensat(AT_FDCWD, f.c_str(), times.data(), 0)), 0);
+  struct stat facts {};
+  ASSERT_EQ(::stat(f.c_str(), &facts), 0);
+  EXPECT_EQ(facts.st_mode & 07777, 0600U);
+  EXPECT_EQ(facts.st_mtim.tv_sec, old.tv_sec);
+  // Contents and names are as on any mount.
+  ASSERT_EQ(::mkdir(Path("d").c_str(), 0755), 0);
+  ASSERT_EQ(Rename("f", "d/f", kNoReplace), 0);
+  ASSERT_NO_FATAL_FAILURE(RemountCold());
+  EXPECT_EQ(ReadFile(Path("d/f")), "text");
+  ASSERT_EQ(::stat(Path("d/f").c_str(), &facts), 0);
+  EXPECT_EQ(facts.st_mode & 07777, 0644U);
+  EXPECT_GT(facts.st_mtim.tv_sec, old.tv_sec);
 }
 
 INSTANTIATE_FOR_ALL_BACKENDS(PosixTest);

@@ -4,11 +4,15 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -108,6 +112,142 @@ TEST_F(RequestsTest, AnIdleMountSendsNothing) {
   ASSERT_EQ(RunQuayfs({"status", environment_->mount_point()}).status, 0);
   ASSERT_EQ(RunQuayfs({"sync", environment_->mount_point()}).status, 0);
   EXPECT_EQ(Requests(), 0U) << Shown();
+}
+
+/// A row of the table in quayfs-semantics(7).
+struct Cost {
+  std::string what;
+  std::function<int()> operation;
+  std::string requests;
+};
+
+TEST_F(RequestsTest, EachOperationCostsWhatTheTableSays) {
+  for (const std::string name : {"seen", "unseen", "doomed", "linked", "old", "far/away"})
+    ASSERT_NO_FATAL_FAILURE(environment_->PutObject(name, "contents"));
+  ASSERT_NO_FATAL_FAILURE(environment_->PutObject("large", Pattern(8 << 20, 1)));
+  // What the store honours is known; else changes cost a HeadObject more.
+  environment_->WriteConfig();
+  ASSERT_LE(RunQuayfs({"check", environment_->config_path()}).status, 1);
+  ASSERT_NO_FATAL_FAILURE(environment_->Mount());
+  const auto at = [this](const std::string& name) { return Path(name); };
+  const auto status = [&](const std::string& name) {
+    struct stat facts {};
+    return Try(::stat(at(name).c_str(), &facts));
+  };
+  Names(environment_->mount_point());
+  for (const std::string name : {"seen", "doomed", "linked", "old", "large"})
+    ASSERT_EQ(status(name), 0);
+  ASSERT_EQ(::mkdir(at("made").c_str(), 0755), 0);
+  ASSERT_EQ(::mkdir(at("empty").c_str(), 0755), 0);
+  environment_->Sync();
+  const auto write = [&](const std::string& name) {
+    WriteFile(at(name), "new contents");
+    return 0;
+  };
+  const auto sync_file = [&](const std::string& name) {
+    const UniqueFd fd(::open(at(name).c_str(), O_RDONLY | O_CLOEXEC));
+    return Try(::fsync(fd.get()));
+  };
+  const std::vector<Cost> rows = {
+      {"stat of what is known", [&] { return status("seen"); }, ""},
+      {"a name that is not there, in a known folder",
+       [&] { return status("none") == ENOENT ? 0 : 1; }, ""},
+      {"a name that is not there, in a folder never looked at",
+       [&] { return status("far/none") == ENOENT ? 0 : 1; }, "ListObjectsV2=1 "},
+      {"list of a known folder", [&] { return Names(at("far")).size() == 1 ? 0 : 1; }, ""},
+      {"stat of an object never seen", [&] { return status("far/away"); }, "HeadObject=1 "},
+      {"first read", [&] { return ReadFile(at("seen")) == "contents" ? 0 : 1; }, "GetObject=1 "},
+      {"second read", [&] { return ReadFile(at("seen")) == "contents" ? 0 : 1; }, ""},
+      {"create, write, close", [&] { return write("made/a"); }, "PutObject=1 "},
+      {"create, write, rename over another",
+       [&] {
+         write("made/tmp");
+         return Try(::rename(at("made/tmp").c_str(), at("made/a").c_str()));
+       },
+       "PutObject=1 "},
+      {"create and remove",
+       [&] {
+         write("made/tmp");
+         return Try(::unlink(at("made/tmp").c_str()));
+       },
+       ""},
+      {"overwrite", [&] { return write("old"); }, "PutObject=1 "},
+      {"truncate", [&] { return Try(::truncate(at("old").c_str(), 0)); }, "PutObject=1 "},
+      {"fsync of what is in the bucket", [&] { return sync_file("old"); }, ""},
+      {"mkdir", [&] { return Try(::mkdir(at("made/d").c_str(), 0755)); }, "PutObject=1 "},
+      {"symlink", [&] { return Try(::symlink("x", at("made/l").c_str())); }, "PutObject=1 "},
+      {"mkfifo", [&] { return Try(::mkfifo(at("made/p").c_str(), 0644)); }, "PutObject=1 "},
+      {"chmod", [&] { return Try(::chmod(at("seen").c_str(), 0600)); },
+       "CopyObject=1 HeadObject=1 "},
+      {"chmod to the same", [&] { return Try(::chmod(at("seen").c_str(), 0600)); }, ""},
+      {"chmod of a folder", [&] { return Try(::chmod(at("made").c_str(), 0700)); }, "PutObject=1 "},
+      {"setxattr", [&] { return Try(::setxattr(at("seen").c_str(), "user.a", "1", 1, 0)); },
+       "CopyObject=1 HeadObject=1 "},
+      {"rename", [&] { return Try(::rename(at("seen").c_str(), at("made/seen").c_str())); },
+       "CopyObject=1 DeleteObject=1 "},
+      {"link", [&] { return Try(::link(at("linked").c_str(), at("made/link").c_str())); },
+       "CopyObject=1 HeadObject=1 PutObject=2 "},
+      {"unlink of the further name", [&] { return Try(::unlink(at("made/link").c_str())); },
+       "CopyObject=1 DeleteObject=2 HeadObject=1 "},
+      {"unlink", [&] { return Try(::unlink(at("doomed").c_str())); }, "DeleteObject=1 "},
+      {"rmdir", [&] { return Try(::rmdir(at("empty").c_str())); }, "DeleteObject=1 "},
+      {"copy of a large file",
+       [&] {
+         const UniqueFd from(::open(at("large").c_str(), O_RDONLY | O_CLOEXEC));
+         const UniqueFd to(::open(at("made/copy").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+         return ::copy_file_range(from.get(), nullptr, to.get(), nullptr, 8 << 20, 0) == 8 << 20
+                    ? 0
+                    : errno;
+       },
+       "CopyObject=1 HeadObject=1 PutObject=1 "},
+      {"statfs",
+       [&] {
+         struct statvfs facts {};
+         return Try(::statvfs(at("").c_str(), &facts));
+       },
+       ""},
+  };
+  for (const Cost& row : rows) {
+    server().ResetLog();
+    EXPECT_EQ(row.operation(), 0) << row.what;
+    environment_->Sync();
+    EXPECT_EQ(Shown(), row.requests) << row.what;
+  }
+}
+
+TEST_F(RequestsTest, ACopyOfAWholeFileIsMadeByTheStore) {
+  ASSERT_NO_FATAL_FAILURE(environment_->Mount());
+  const std::string text = Pattern(20 << 20, 4);
+  WriteFile(Path("from"), text);
+  ASSERT_EQ(::chmod(Path("from").c_str(), 0640), 0);
+  ASSERT_NO_FATAL_FAILURE(environment_->Unmount());
+  std::filesystem::remove_all(environment_->directory() + "/cache");
+  ASSERT_NO_FATAL_FAILURE(environment_->Mount());
+  server().ResetLog();
+  UniqueFd from(::open(Path("from").c_str(), O_RDONLY | O_CLOEXEC));
+  UniqueFd to(::open(Path("to").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  ASSERT_EQ(::copy_file_range(from.get(), nullptr, to.get(), nullptr, text.size(), 0),
+            static_cast<ssize_t>(text.size()))
+      << std::strerror(errno);
+  EXPECT_EQ(server().Count("CopyObject"), 1U) << Shown();
+  EXPECT_EQ(server().Count("PutObject"), 1U) << Shown();
+  EXPECT_EQ(server().Count("GetObject"), 0U) << Shown();
+  EXPECT_TRUE(server().Body("test", environment_->prefix() + "to") == text);
+  EXPECT_TRUE(ReadFile(Path("to")) == text);
+  // It is a file like others from now on.
+  ASSERT_EQ(::pwrite(to.get(), "patch", 5, 1000), 5);
+  ASSERT_EQ(::fsync(to.get()), 0) << std::strerror(errno);
+  std::string patched = text;
+  patched.replace(1000, 5, "patch");
+  from.Reset();
+  to.Reset();
+  ASSERT_NO_FATAL_FAILURE(environment_->Remount());
+  EXPECT_TRUE(ReadFile(Path("to")) == patched);
+  EXPECT_TRUE(ReadFile(Path("from")) == text);
+  struct stat facts {};
+  ASSERT_EQ(::stat(Path("to").c_str(), &facts), 0);
+  EXPECT_EQ(facts.st_mode & 07777, 0600U);
+  EXPECT_EQ(Names(environment_->mount_point()), (std::vector<std::string>{"from", "to"}));
 }
 
 TEST_F(RequestsTest, APatchOfALargeFileSendsLittle) {

@@ -46,7 +46,7 @@ std::string Kind(mode_t mode) {
 }
 
 /// What stat(2) says, as far as two file systems have to agree.
-std::string Facts(const struct stat& facts) {
+std::string Facts(const struct stat& facts, bool folder_times) {
   std::string text = fmt::format("{} {:o} {}:{}", Kind(facts.st_mode), facts.st_mode & 07777,
                                  facts.st_uid, facts.st_gid);
   // Folders' counts differ among file systems.
@@ -55,7 +55,7 @@ std::string Facts(const struct stat& facts) {
     if (S_ISCHR(facts.st_mode) || S_ISBLK(facts.st_mode))
       text += fmt::format(" device={}", facts.st_rdev);
   }
-  if (S_ISDIR(facts.st_mode)) return text;
+  if (S_ISDIR(facts.st_mode) && !folder_times) return text;
   if (facts.st_mtim.tv_sec >= kSetBefore) return text + " modified lately";
   return text + fmt::format(" modified {}.{:09}", facts.st_mtim.tv_sec, facts.st_mtim.tv_nsec);
 }
@@ -267,7 +267,7 @@ std::string TwinFolder::PerformOnHandle(const TwinStep& step) {
     case TwinKind::kFsync:
       return Answer(::fsync(fd));
     default:
-      return ::fstat(fd, &facts) == 0 ? Facts(facts) : Errno(errno);
+      return ::fstat(fd, &facts) == 0 ? Facts(facts, false) : Errno(errno);
   }
 }
 
@@ -310,7 +310,7 @@ std::string TwinFolder::PerformOnName(const TwinStep& step) {
     case TwinKind::kResize:
       return Answer(::truncate(path.c_str(), static_cast<off_t>(step.offset)));
     case TwinKind::kStat:
-      return ::lstat(path.c_str(), &facts) == 0 ? Facts(facts) : Errno(errno);
+      return ::lstat(path.c_str(), &facts) == 0 ? Facts(facts, false) : Errno(errno);
     case TwinKind::kList:
       return ListFolder(path);
     case TwinKind::kMkdir:
@@ -357,7 +357,7 @@ std::string TwinFolder::PerformOnAttributes(const TwinStep& step) {
   }
 }
 
-std::map<std::string, std::string> TwinFolder::Describe(bool thorough) const {
+std::map<std::string, std::string> TwinFolder::Describe(bool thorough, bool folder_times) const {
   std::map<std::string, std::string> found;
   std::map<ino_t, std::string> first_names;
   std::vector<std::string> folders = {""};
@@ -369,7 +369,7 @@ std::map<std::string, std::string> TwinFolder::Describe(bool thorough) const {
       const std::string path = root_ + relative;
       struct stat facts {};
       std::string& text = found[relative.substr(1)];
-      text = ::lstat(path.c_str(), &facts) == 0 ? Facts(facts) : Errno(errno);
+      text = ::lstat(path.c_str(), &facts) == 0 ? Facts(facts, folder_times) : Errno(errno);
       if (S_ISDIR(facts.st_mode)) folders.push_back(relative);
       if (S_ISLNK(facts.st_mode)) text += " -> " + Target(path);
       if (thorough && S_ISREG(facts.st_mode)) text += " " + Short(ReadFile(path));

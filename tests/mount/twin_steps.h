@@ -82,7 +82,8 @@ class TwinFolder {
   std::string Perform(const TwinStep& step);
   void CloseAll();
   /// What is to be the same in both, by path. `thorough`: contents and extended attributes, too.
-  std::map<std::string, std::string> Describe(bool thorough) const;
+  /// `folder_times`: those of folders, too, which the cache knows better than the bucket.
+  std::map<std::string, std::string> Describe(bool thorough, bool folder_times) const;
   const std::string& root() const { return root_; }
 
   static constexpr size_t kHandles = 4;

@@ -50,6 +50,7 @@ class TwinTest : public ServerTest {
         : mount(on_mount), twin(beside) {}
     TwinFolder mount;
     TwinFolder twin;
+    bool warm = true;  // the cache knows all that has happened
   };
   std::unique_ptr<Pair> NewFolders() {
     const std::string name = "/run" + std::to_string(++folders_);
@@ -66,6 +67,7 @@ class TwinTest : public ServerTest {
       pair.mount.CloseAll();
       pair.twin.CloseAll();
       Interrupt(step.kind);
+      if (step.kind == TwinKind::kRemountCold) pair.warm = false;
       if (HasFatalFailure()) return "the mount did not come back";
       thorough = true;
     } else {
@@ -73,10 +75,10 @@ class TwinTest : public ServerTest {
       const std::string found = pair.mount.Perform(step);
       if (wanted != found) return "  answered " + found + " instead of " + wanted + "\n";
     }
-    const auto wanted = pair.twin.Describe(thorough);
+    const auto wanted = pair.twin.Describe(thorough, pair.warm);
     seen->clear();
     for (const auto& [path, facts] : wanted) seen->push_back(path);
-    return DescribeDifference(wanted, pair.mount.Describe(thorough));
+    return DescribeDifference(wanted, pair.mount.Describe(thorough, pair.warm));
   }
   /// "" or what goes wrong with these steps, in new folders.
   std::string Replay(const std::vector<TwinStep>& steps) {

@@ -49,6 +49,12 @@ class FakeFileSystem : public FileSystem {
   Status Fsync(const OpContext&, OpenFile&) override { return None(); }
   Status Release(const OpContext&, OpenFile*) override { return None(); }
   Status Allocate(const OpContext&, OpenFile&, const AllocateRequest&) override { return None(); }
+  Result<std::optional<uint64_t>> Seek(const OpContext&, OpenFile&, uint64_t, bool) override {
+    return None();
+  }
+  Result<size_t> CopyRange(const OpContext&, OpenFile&, OpenFile&, const CopyRequest&) override {
+    return None();
+  }
   Result<std::string> GetXattr(const OpContext&, Ino, std::string_view) override { return None(); }
   Result<std::vector<std::string>> ListXattrs(const OpContext&, Ino) override { return None(); }
   Status SetXattr(const OpContext&, Ino, std::string_view, std::string_view, XattrMode) override {
