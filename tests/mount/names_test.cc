@@ -11,7 +11,9 @@
 #include <climits>
 #include <cstdio>
 #include <cstring>
+#include <map>
 #include <string>
+#include <vector>
 
 #include "tests/mount/mount_fixture.h"
 
@@ -168,6 +170,60 @@ TEST_P(NamesTest, NamesMayBeLongAndOfAnyBytes) {
   EXPECT_EQ(names.size(), 8U);
   ASSERT_NO_FATAL_FAILURE(env().Remount());
   EXPECT_EQ(Names(env().mount_point()), names);
+}
+
+/// Keys that no file system would make, in three levels.
+std::map<std::string, std::string> OddKeys() {
+  const std::vector<std::string> segments = {
+      "a",        "A",   " ",    ".",     "..",
+      "...",      "%",   "%~",   "%~%2E", "%~a",
+      "%25",      "a%f", "\x01", "\n",    "\x7f",
+      "\xc3\xa9", "~",   "\\",   "\"",    "&<>",
+      "#?+=",     "-rf", "a b",  "",      std::string(200, 'l')};
+  std::map<std::string, std::string> keys;
+  for (const std::string& first : segments) {
+    if (!first.empty()) keys[first] = "";
+    for (const std::string& second : segments) {
+      if (!second.empty()) keys[first + "/" + second] = "";
+    }
+  }
+  for (auto& [key, body] : keys) body = "body of " + key;
+  return keys;
+}
+
+void Gather(const std::string& folder, std::map<std::string, std::string>* files) {
+  for (const std::string& name : Names(folder)) {
+    const std::string path = folder + "/" + name;
+    struct stat facts {};
+    ASSERT_EQ(::lstat(path.c_str(), &facts), 0) << path;
+    if (S_ISDIR(facts.st_mode)) {
+      Gather(path, files);
+    } else {
+      const bool fresh = files->emplace(ReadFile(path), path).second;
+      EXPECT_TRUE(fresh) << path;
+    }
+  }
+}
+
+class OddKeysOnAMountTest : public ServerTest {};
+
+TEST_F(OddKeysOnAMountTest, EachIsAFileOfItsOwnAndCanBeChangedAndRemoved) {
+  const std::map<std::string, std::string> keys = OddKeys();
+  ASSERT_GE(keys.size(), 500U);
+  for (const auto& [key, body] : keys) ASSERT_NO_FATAL_FAILURE(env().PutObject(key, body));
+  ASSERT_NO_FATAL_FAILURE(env().Mount());
+  std::map<std::string, std::string> files;
+  Gather(env().mount_point(), &files);
+  EXPECT_EQ(files.size(), keys.size());
+  for (const auto& [key, body] : keys) EXPECT_EQ(files.count(body), 1U) << key;
+  // What is written to such a name goes to its key, and to no other.
+  for (const auto& [body, path] : files) WriteFile(path, "new " + body);
+  env().Sync();
+  for (const auto& [key, body] : keys)
+    EXPECT_EQ(server().Body("test", env().prefix() + key), "new " + body) << key;
+  for (const auto& [body, path] : files) EXPECT_EQ(Try(::unlink(path.c_str())), 0) << path;
+  for (const std::string& name : env().ObjectNames())
+    EXPECT_TRUE(name.empty() || name.back() == '/') << name;
 }
 
 INSTANTIATE_FOR_ALL_BACKENDS(NamesTest);
