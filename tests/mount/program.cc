@@ -151,8 +151,18 @@ bool IsGone(pid_t pid) {
   std::string text;
   if (!std::getline(file, text)) return true;
   const size_t name_end = text.rfind(')');
-  return name_end == std::string::npos || name_end + 2 >= text.size() ||
-         text[name_end + 2] == 'Z' || text[name_end + 2] == 'X';
+  if (name_end == std::string::npos || name_end + 2 >= text.size()) return true;
+  if (text[name_end + 2] == 'X') return true;
+  if (text[name_end + 2] != 'Z') return false;
+  // The first thread may be dead while others, with all that is open, still end.
+  std::error_code failed;
+  size_t threads = 0;
+  for (const auto& thread :
+       std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task", failed)) {
+    static_cast<void>(thread);
+    ++threads;
+  }
+  return failed || threads <= 1;
 }
 
 bool Eventually(const std::function<bool()>& holds, std::chrono::seconds limit) {
