@@ -57,6 +57,8 @@ struct Line {
   std::string config;
   std::vector<std::string> config_options;
   bool config_secrets = false;
+  std::string config_from;
+  std::string config_bucket;
   std::string provider;
   std::string shell;
 };
@@ -183,6 +185,15 @@ void AddConfig(CLI::App& app, Line& line, Chosen* chosen) {
   AddOptions(show, &line.config_options);
   show->callback([&line, chosen] {
     *chosen = [&line] { return RunConfigShow(line.config, line.config_options); };
+  });
+  CLI::App* const make = command->add_subcommand(
+      "new", "Write a mount config from what rclone, s3fs or Amazon's tools are configured with");
+  make->add_option("FILE", line.config, "The file to make; only its owner can read it")->required();
+  make->add_option("--from", line.config_from, "rclone:REMOTE:BUCKET, s3fs:BUCKET or aws:PROFILE")
+      ->required();
+  make->add_option("--bucket", line.config_bucket, "The bucket, where --from names none");
+  make->callback([&line, chosen] {
+    *chosen = [&line] { return RunConfigNew(line.config_from, line.config_bucket, line.config); };
   });
   command->add_subcommand("options", "Every key with its meaning and default")->callback([chosen] {
     *chosen = RunConfigOptions;

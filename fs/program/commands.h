@@ -81,6 +81,8 @@ int RunConfigCheck(const std::string& config, const std::vector<std::string>& op
                    bool secrets);
 int RunConfigShow(const std::string& config, const std::vector<std::string>& options);
 int RunConfigOptions();
+/// Writes a config to a file that must not be there yet, readable by its owner only.
+int RunConfigNew(const std::string& from, const std::string& bucket, const std::string& file);
 
 /// All providers if `name` is empty.
 int RunProviders(const std::string& name);
