@@ -146,6 +146,22 @@ void AddServers(std::vector<StoreFactory>* factories) {
   }));
 }
 
+/// What is known of Kodo's S3 gateway (protocol.md 1.3): conditions ignored with a success,
+/// listings that are never encoded, its own storage classes and region.
+void AddKodo(std::vector<StoreFactory>* factories) {
+  ServerConfig server;
+  server.conditional_writes = false;
+  server.encoding_type = false;
+  server.region = "cn-east-1";
+  server.storage_classes = {"STANDARD",   "LINE",         "GLACIER",
+                            "GLACIER_IR", "DEEP_ARCHIVE", "INTELLIGENT_TIERING"};
+  factories->push_back(OnServer("kodo", server, [](const Server&, StoreConfig* config) {
+    config->provider = "kodo";
+    config->region = "East China-Zhejiang";
+    config->storage_class = "Infrequent Access";
+  }));
+}
+
 /// QingStor's own API: by address, and by name with a zone that the bucket is not in.
 void AddQingStor(std::vector<StoreFactory>* factories) {
   ServerConfig server;
@@ -189,6 +205,7 @@ std::vector<StoreFactory> MakeFactories() {
   std::vector<StoreFactory> factories;
   factories.push_back({"local", MakeLocal});
   AddServers(&factories);
+  AddKodo(&factories);
   AddQingStor(&factories);
   AddRadosGateway(&factories);
   return factories;
