@@ -103,7 +103,9 @@ Status DirtyBudget::AwaitDrain(const Error& full, bool may_block, const CallOpti
   slice.deadline = std::min(call.deadline.value_or(until), until);
   while (drained_ == seen) {
     if (bytes_ == 0 || Now() >= until) return full;
-    if (Status waited = WaitOnce(changed_, mutex_, slice); !waited && Now() < until) return waited;
+    if (Status waited = WaitOnce(changed_, mutex_, slice); waited.Is(Code::kCancelled))
+      return waited;
+    if (call.deadline && Now() >= *call.deadline) return full;
   }
   return {};
 }

@@ -37,6 +37,27 @@ void StopAll(std::vector<std::stop_source>& stops) {
   for (std::stop_source& stop : stops) stop.request_stop();
 }
 
+constexpr uint64_t kPage = 4096;
+
+// What was there before. On a full disk nothing may take a page that it did not have: zeros that
+// were a hole become one again, which comes first.
+Status PutBack(DiskFile& file, uint64_t offset, std::span<const std::byte> bytes) {
+  if (file.Write(offset, bytes)) return {};
+  for (const bool zeros : {true, false}) {
+    for (uint64_t at = offset; at < offset + bytes.size();) {
+      const uint64_t end = std::min(offset + bytes.size(), (at / kPage + 1) * kPage);
+      const auto piece =
+          bytes.subspan(static_cast<size_t>(at - offset), static_cast<size_t>(end - at));
+      const bool empty =
+          std::all_of(piece.begin(), piece.end(), [](std::byte b) { return b == std::byte{0}; });
+      if (empty && zeros) QUAY_TRY(file.PunchHole({at, end}));
+      if (!empty && !zeros) QUAY_TRY(file.Write(at, piece));
+      at = end;
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 FileCore::FileCore(CacheContext& context, uint64_t inode, const BaseVersion& base)
@@ -218,7 +239,7 @@ void FileCore::UndoWrite(DiskFile& file, ByteRange range, const Saved& before) {
   ExtentSet lost;
   for (const ByteRange& dirty : extents_.dirty().Within(range)) lost.Add(dirty);
   for (const auto& [offset, bytes] : before) {
-    if (!file.Write(offset, bytes)) continue;
+    if (!PutBack(file, offset, bytes)) continue;
     lost.Remove(ByteRange::OfLength(offset, bytes.size()));
     local_length_ = std::max(local_length_, offset + bytes.size());
   }
