@@ -40,11 +40,9 @@ Status Core::ResolveConflict(const OpContext& context, Ino ino, Step& step,
       QUAY_ASSIGN(again.condition, ConditionFor(context, again.key, "", step.data->size()));
     }
     const auto written = step.data->Publish(again, context.call);
-    if (written.Is(Code::kAlreadyExists)) {
-      if (config_.conflict != ConflictPolicy::kKeepBoth)
-        return ChangedByOthers(refused.key, written.error());
-      return KeepBoth(context, ino, step, refused);
-    }
+    // Made by somebody else in the meantime, or by our own attempt.
+    if (written.Is(Code::kAlreadyExists))
+      return ResolveConflict(context, ino, step, again, written.error());
     if (!written.ok()) return written.error();
     MutexLock lock(mutex_);
     SettledLocked(ino, step, again.key, {written->etag, written->size, 0});
