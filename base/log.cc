@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/log_level.h"
 #include "base/mutex.h"
 #include "base/text.h"
 
@@ -41,20 +42,6 @@ void WriteToStderr(std::string_view line) {
     if (written <= 0) return;  // nobody is left to tell
     rest.remove_prefix(static_cast<size_t>(written));
   }
-}
-
-std::string_view LevelName(LogLevel level) {
-  switch (level) {
-    case LogLevel::kDebug:
-      return "debug";
-    case LogLevel::kInfo:
-      return "info";
-    case LogLevel::kWarning:
-      return "warning";
-    case LogLevel::kError:
-      break;
-  }
-  return "error";
 }
 
 bool IsPlain(char c) {
@@ -139,7 +126,7 @@ void Log(LogLevel level, std::string_view event, std::initializer_list<LogField>
   if (!LogEnabled(level)) return;
   std::string line = FormatIsoExtended(SystemClock().Now());
   line += ' ';
-  line += LevelName(level);
+  line += LogLevelName(level);
   line += ' ';
   AppendValue(&line, event);
   for (const LogField& field : fields) {
@@ -164,6 +151,30 @@ void Log(LogLevel level, std::string_view event, std::initializer_list<LogField>
 bool LogEnabled(LogLevel level) { return level >= threshold.load(std::memory_order_relaxed); }
 
 void SetLogThreshold(LogLevel level) { threshold.store(level, std::memory_order_relaxed); }
+
+LogLevel LogThreshold() { return threshold.load(std::memory_order_relaxed); }
+
+std::string_view LogLevelName(LogLevel level) {
+  switch (level) {
+    case LogLevel::kDebug:
+      return "debug";
+    case LogLevel::kInfo:
+      return "info";
+    case LogLevel::kWarning:
+      return "warning";
+    case LogLevel::kError:
+      break;
+  }
+  return "error";
+}
+
+std::optional<LogLevel> LogLevelByName(std::string_view name) {
+  for (const LogLevel level :
+       {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarning, LogLevel::kError}) {
+    if (name == LogLevelName(level)) return level;
+  }
+  return std::nullopt;
+}
 
 LogSink SetLogSink(LogSink sink) {
   std::shared_ptr<const LogSink> next;

@@ -52,9 +52,11 @@ Result<std::unique_ptr<ObjectStore>> OpenStore(const StoreConfig& config,
     resolved.capabilities = ApplyProbe(resolved.capabilities, *options.probed);
   }
   if (options.try_everything) resolved.capabilities = Everything(resolved.capabilities);
-  auto http = s3::MakeHttpClient(resolved.client.http);
-  if (!http) return http.error();
-  return MakeS3Store(std::move(resolved), std::move(*http), SystemClock());
+  QUAY_ASSIGN(std::unique_ptr<s3::HttpClient> http, s3::MakeHttpClient(resolved.client.http));
+  if (options.counters != nullptr) {
+    http = s3::CountRequests(std::move(http), *options.counters);
+  }
+  return MakeS3Store(std::move(resolved), std::move(http), SystemClock());
 }
 
 }  // namespace quayfs

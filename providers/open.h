@@ -9,6 +9,7 @@
 #include "providers/config.h"
 #include "providers/object_store.h"
 #include "providers/probe.h"
+#include "s3/request_counters.h"
 
 namespace quayfs {
 
@@ -18,6 +19,8 @@ struct OpenOptions {
   /// Declares and sends everything, whatever the profile says. For ProbeCapabilities and nothing
   /// else: with such a store a condition may be ignored.
   bool try_everything = false;
+  /// Counts what is sent; outlives the store. Null: nobody counts.
+  s3::RequestCounters* counters = nullptr;
 };
 
 /// Checks the config and makes the store; sends no request. kInvalidArgument names the field and

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/log.h"
+#include "s3/request_counters.h"
 
 namespace quayfs::s3 {
 namespace {
@@ -174,6 +175,7 @@ Status Retrier::Attempts::Begin() {
     }
   }
   ++number_;
+  if (number_ > 1) RequestCounters::CountRetry();
   retrier_.attempts_.fetch_add(1, std::memory_order_relaxed);
   return {};
 }

@@ -177,6 +177,13 @@ class Mount final : public FuseMount {
     if (running_) pthread_kill(loop_thread_, kWakeSignal);
   }
 
+  std::vector<OperationCount> OperationCounts() const override {
+    std::vector<OperationCount> counts;
+    for (size_t i = 0; i < fuse_operations::kOperationNames.size(); ++i)
+      counts.push_back({fuse_operations::kOperationNames[i], service_.count(i), service_.waits(i)});
+    return counts;
+  }
+
  private:
   static void InstallWakeHandler() {
     struct sigaction action {};

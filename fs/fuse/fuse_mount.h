@@ -14,9 +14,11 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -59,6 +61,14 @@ class FuseMount {
   /// Unmounts (lazily: a process that still has a file open loses it) and makes Run() return. Any
   /// thread, any number of times.
   virtual void Stop() = 0;
+
+  struct OperationCount {
+    std::string_view name;
+    uint64_t calls = 0;
+    uint64_t waits = 0;  // of them, that could not be answered without the network
+  };
+  /// How often the kernel has asked for each operation. Any thread.
+  virtual std::vector<OperationCount> OperationCounts() const = 0;
 };
 
 }  // namespace quayfs

@@ -216,6 +216,7 @@ void Serve(fuse_req_t request, const char* operation, Ino ino, Call call, Reply 
   OpContext context = ContextOf(request);
   context.may_block = false;
   auto result = call(context);
+  if (result.Is(Code::kWouldBlock)) ServiceOf(request).CountWait(operation);
   if (result.ok() || !(result.Is(Code::kWouldBlock) || StoreIsAway(result.code()))) {
     if (!result.ok()) return ReplyError(request, operation, ino, result.error());
     return reply(request, result);
@@ -811,43 +812,54 @@ void OnFsyncdir(fuse_req_t request, fuse_ino_t ino, int /*datasync*/, fuse_file_
       ReplyNothing);
 }
 
+/// The handler, after counting the call.
+template <size_t kIndex, auto kHandler>
+struct Counted;
+template <size_t kIndex, typename... Arguments, void (*kHandler)(fuse_req_t, Arguments...)>
+struct Counted<kIndex, kHandler> {
+  static void Call(fuse_req_t request, Arguments... arguments) {
+    ServiceOf(request).Count(kIndex);
+    kHandler(request, arguments...);
+  }
+};
+
 }  // namespace
 
 fuse_lowlevel_ops Table() {
   fuse_lowlevel_ops ops{};
-  ops.lookup = OnLookup;
-  ops.forget = OnForget;
-  ops.forget_multi = OnForgetMulti;
-  ops.getattr = OnGetattr;
-  ops.setattr = OnSetattr;
-  ops.readlink = OnReadlink;
-  ops.mknod = OnMknod;
-  ops.mkdir = OnMkdir;
-  ops.unlink = OnUnlink;
-  ops.rmdir = OnRmdir;
-  ops.symlink = OnSymlink;
-  ops.rename = OnRename;
-  ops.link = OnLink;
-  ops.open = OnOpen;
-  ops.create = OnCreate;
-  ops.read = OnRead;
-  ops.write = OnWrite;
-  ops.flush = OnFlush;
-  ops.fsync = OnFsync;
-  ops.release = OnRelease;
-  ops.fallocate = OnFallocate;
-  ops.lseek = OnLseek;
-  ops.copy_file_range = OnCopyFileRange;
-  ops.getxattr = OnGetxattr;
-  ops.listxattr = OnListxattr;
-  ops.setxattr = OnSetxattr;
-  ops.removexattr = OnRemovexattr;
-  ops.opendir = OnOpendir;
-  ops.readdir = OnReaddir;
-  ops.readdirplus = OnReaddirplus;
-  ops.releasedir = OnReleasedir;
-  ops.fsyncdir = OnFsyncdir;
-  ops.statfs = OnStatfs;
+  ops.lookup = Counted<OperationIndex("lookup"), OnLookup>::Call;
+  ops.forget = Counted<OperationIndex("forget"), OnForget>::Call;
+  ops.forget_multi = Counted<OperationIndex("forget_multi"), OnForgetMulti>::Call;
+  ops.getattr = Counted<OperationIndex("getattr"), OnGetattr>::Call;
+  ops.setattr = Counted<OperationIndex("setattr"), OnSetattr>::Call;
+  ops.readlink = Counted<OperationIndex("readlink"), OnReadlink>::Call;
+  ops.mknod = Counted<OperationIndex("mknod"), OnMknod>::Call;
+  ops.mkdir = Counted<OperationIndex("mkdir"), OnMkdir>::Call;
+  ops.unlink = Counted<OperationIndex("unlink"), OnUnlink>::Call;
+  ops.rmdir = Counted<OperationIndex("rmdir"), OnRmdir>::Call;
+  ops.symlink = Counted<OperationIndex("symlink"), OnSymlink>::Call;
+  ops.rename = Counted<OperationIndex("rename"), OnRename>::Call;
+  ops.link = Counted<OperationIndex("link"), OnLink>::Call;
+  ops.open = Counted<OperationIndex("open"), OnOpen>::Call;
+  ops.create = Counted<OperationIndex("create"), OnCreate>::Call;
+  ops.read = Counted<OperationIndex("read"), OnRead>::Call;
+  ops.write = Counted<OperationIndex("write"), OnWrite>::Call;
+  ops.flush = Counted<OperationIndex("flush"), OnFlush>::Call;
+  ops.fsync = Counted<OperationIndex("fsync"), OnFsync>::Call;
+  ops.release = Counted<OperationIndex("release"), OnRelease>::Call;
+  ops.fallocate = Counted<OperationIndex("fallocate"), OnFallocate>::Call;
+  ops.lseek = Counted<OperationIndex("lseek"), OnLseek>::Call;
+  ops.copy_file_range = Counted<OperationIndex("copy_file_range"), OnCopyFileRange>::Call;
+  ops.getxattr = Counted<OperationIndex("getxattr"), OnGetxattr>::Call;
+  ops.listxattr = Counted<OperationIndex("listxattr"), OnListxattr>::Call;
+  ops.setxattr = Counted<OperationIndex("setxattr"), OnSetxattr>::Call;
+  ops.removexattr = Counted<OperationIndex("removexattr"), OnRemovexattr>::Call;
+  ops.opendir = Counted<OperationIndex("opendir"), OnOpendir>::Call;
+  ops.readdir = Counted<OperationIndex("readdir"), OnReaddir>::Call;
+  ops.readdirplus = Counted<OperationIndex("readdirplus"), OnReaddirplus>::Call;
+  ops.releasedir = Counted<OperationIndex("releasedir"), OnReleasedir>::Call;
+  ops.fsyncdir = Counted<OperationIndex("fsyncdir"), OnFsyncdir>::Call;
+  ops.statfs = Counted<OperationIndex("statfs"), OnStatfs>::Call;
   return ops;
 }
 

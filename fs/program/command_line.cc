@@ -61,6 +61,7 @@ struct Line {
   std::string config_bucket;
   std::string provider;
   std::string shell;
+  std::string log_level;
 };
 
 /// The command that was chosen, to be run once the line has been read.
@@ -117,6 +118,26 @@ void AddStatus(CLI::App& app, Line& line, Chosen* chosen) {
   command->add_flag("--json", line.status.json, "For programs");
   command->add_flag("--watch", line.status.watch, "Again every two seconds");
   command->callback([&line, chosen] { *chosen = [&line] { return RunStatus(line.status); }; });
+}
+
+void AddMetrics(CLI::App& app, Line& line, Chosen* chosen) {
+  CLI::App* const command =
+      app.add_subcommand("metrics", "Counts and gauges of mounts, as Prometheus reads them");
+  command->add_option("MOUNT_POINT", line.status.mount_point,
+                      "A mount point or anything in it; all mounts without it");
+  command->callback(
+      [&line, chosen] { *chosen = [&line] { return RunMetrics(line.status.mount_point); }; });
+}
+
+void AddLogLevel(CLI::App& app, Line& line, Chosen* chosen) {
+  CLI::App* const command =
+      app.add_subcommand("log-level", "Show or set how much a mount logs, until it ends");
+  command->add_option("MOUNT_POINT", line.status.mount_point, "A mount point or anything in it")
+      ->required();
+  command->add_option("LEVEL", line.log_level, "debug, info, warning or error");
+  command->callback([&line, chosen] {
+    *chosen = [&line] { return RunLogLevel(line.status.mount_point, line.log_level); };
+  });
 }
 
 void AddCheck(CLI::App& app, Line& line, Chosen* chosen) {
@@ -248,6 +269,8 @@ int RunProgram(int argc, char** argv) {
   AddUnmount(app, line, &chosen);
   AddSync(app, line, &chosen);
   AddStatus(app, line, &chosen);
+  AddMetrics(app, line, &chosen);
+  AddLogLevel(app, line, &chosen);
   AddCheck(app, line, &chosen);
   AddRecover(app, line, &chosen);
   AddConfig(app, line, &chosen);

@@ -49,6 +49,12 @@ struct StatusRequest {
 };
 int RunStatus(const StatusRequest& request);
 
+/// In Prometheus' text format; of all mounts if `mount_point` is empty.
+int RunMetrics(const std::string& mount_point);
+
+/// Sets the level of the log, or prints it if `level` is empty.
+int RunLogLevel(const std::string& mount_point, const std::string& level);
+
 struct RecoverRequest {
   std::string directory;  // a cache directory
   std::string config;     // path or name; "" for none

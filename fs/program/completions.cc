@@ -58,8 +58,9 @@ bool Takes(const CommandShape& command, std::string_view positional) {
          command.positionals.end();
 }
 bool TakesPath(const CommandShape& command) {
-  return std::any_of(command.positionals.begin(), command.positionals.end(),
-                     [](const std::string& each) { return each != "NAME" && each != "SHELL"; });
+  return std::any_of(
+      command.positionals.begin(), command.positionals.end(),
+      [](const std::string& each) { return each != "NAME" && each != "SHELL" && each != "LEVEL"; });
 }
 
 /// In single quotes, for any of the shells.

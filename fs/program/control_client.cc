@@ -115,6 +115,20 @@ Result<json> ControlClient::AskStatus() {
   return reply.value("status", json::object());
 }
 
+Result<std::string> ControlClient::AskMetrics() {
+  QUAY_ASSIGN(const json reply, Ask("metrics", nullptr));
+  const json text = reply.value("text", json());
+  if (!text.is_string()) return Error(Code::kCorrupt, "the running quayfs sent no metrics");
+  return text.get<std::string>();
+}
+
+Result<std::string> ControlClient::AskLogLevel(const std::string& level) {
+  QUAY_ASSIGN(const json reply, Ask("log-level", nullptr, level));
+  const json now = reply.value("level", json());
+  if (!now.is_string()) return Error(Code::kCorrupt, "the running quayfs sent no level");
+  return now.get<std::string>();
+}
+
 Status ControlClient::AskSync(const OnProgress& on_progress) {
   QUAY_TRY(Ask("sync", [&](const SyncProgress& progress) { return GoOn(on_progress, progress); }));
   return {};
@@ -138,9 +152,11 @@ Result<SyncProgress> ControlClient::AskEnd() {
 }
 
 Result<json> ControlClient::Ask(const std::string& command,
-                                const std::function<Status(const SyncProgress&)>& on_progress) {
-  const std::string request =
-      json({{"quayfs", kControlVersion}, {"command", command}}).dump() + "\n";
+                                const std::function<Status(const SyncProgress&)>& on_progress,
+                                const std::string& level) {
+  json asked = {{"quayfs", kControlVersion}, {"command", command}};
+  if (!level.empty()) asked["level"] = level;
+  const std::string request = asked.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
   if (::send(fd_.get(), request.data(), request.size(), MSG_NOSIGNAL) !=
       static_cast<ssize_t>(request.size())) {
     return ErrnoError(errno, "ask the running quayfs");

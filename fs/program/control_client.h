@@ -34,6 +34,10 @@ class ControlClient {
 
   /// What `quayfs status --json` prints of one mount.
   Result<nlohmann::json> AskStatus();
+  /// In Prometheus' text format.
+  Result<std::string> AskMetrics();
+  /// Sets the log's level, unless `level` is empty; returns the one in effect.
+  Result<std::string> AskLogLevel(const std::string& level);
   /// As in known_uploads.h.
   Result<nlohmann::json> AskUploads();
   /// Gets how far it is several times a second; false: it has been enough (kCancelled).
@@ -49,7 +53,8 @@ class ControlClient {
  private:
   ControlClient(UniqueFd fd, pid_t pid) : fd_(std::move(fd)), pid_(pid) {}
   Result<nlohmann::json> Ask(const std::string& command,
-                             const std::function<Status(const SyncProgress&)>& on_progress);
+                             const std::function<Status(const SyncProgress&)>& on_progress,
+                             const std::string& level = "");
 
   UniqueFd fd_;
   pid_t pid_ = 0;

@@ -4,6 +4,8 @@
 //
 //   status   <- {"quayfs":1,"reply":"status","status":{...}}
 //   uploads  <- {"quayfs":1,"reply":"uploads","uploads":{...}}: known_uploads.h
+//   metrics  <- {"quayfs":1,"reply":"metrics","text":"..."}: metrics.h
+//   log-level, with "level":"debug" or without <- {"quayfs":1,"reply":"log-level","level":"debug"}
 //   sync     <- progress, any number of times; done when everything is in the bucket
 //   wait     <- progress, the first at once; done when the daemon ends with everything in the
 //   bucket end      <- {"quayfs":1,"reply":"ending","files":3,"bytes":4096,...}, and the daemon

@@ -148,6 +148,16 @@ class Server final : public ControlServer {
       json reply = Reply("status");
       reply["status"] = handlers_.status();
       SendLine(fd, reply);
+    } else if (command == "metrics" && handlers_.metrics) {
+      json reply = Reply("metrics");
+      reply["text"] = handlers_.metrics();
+      SendLine(fd, reply);
+    } else if (command == "log-level" && handlers_.log_level) {
+      const json name = request.value("level", json(""));
+      const auto level = handlers_.log_level(name.is_string() ? name.get<std::string>() : "");
+      json reply = level ? Reply("log-level") : ErrorReply(level.error());
+      if (level) reply["level"] = *level;
+      SendLine(fd, reply);
     } else if (command == "uploads") {
       const auto uploads = handlers_.uploads();
       json reply = uploads ? Reply("uploads") : ErrorReply(uploads.error());

@@ -28,6 +28,9 @@ struct ControlHandlers {
   std::function<nlohmann::json()> status;
   std::function<Status(const CallOptions& call)> sync;  // blocks
   std::function<SyncProgress()> progress;               // never blocks
+  std::function<std::string()> metrics;                 // never blocks
+  /// Sets the log's level if there is a name, and returns the one in effect. kInvalidArgument.
+  std::function<Result<std::string>(const std::string& name)> log_level;
   /// Blocks until the daemon is about to end: OK if everything is in the bucket.
   std::function<Status(const CallOptions& call)> wait;
   /// The ids of the multipart uploads that are the daemon's (known_uploads.h).

@@ -17,6 +17,7 @@
 #include "base/disk.h"
 #include "base/executor.h"
 #include "base/log.h"
+#include "base/log_level.h"
 #include "base/mutex.h"
 #include "base/text.h"
 #include "cache/cache.h"
@@ -26,6 +27,7 @@
 #include "fs/program/exit_status.h"
 #include "fs/program/known_uploads.h"
 #include "fs/program/messages.h"
+#include "fs/program/metrics.h"
 #include "fs/program/mount_point.h"
 #include "fs/program/mount_record.h"
 #include "fs/program/mount_table.h"
@@ -39,6 +41,7 @@
 #include "fs/program/status_report.h"
 #include "fs/program/translate.h"
 #include "providers/open.h"
+#include "s3/request_counters.h"
 
 namespace quayfs::program {
 namespace {
@@ -121,6 +124,7 @@ class Daemon {
     probe_ = RecallProbe(config_.store, config_.path, started_);
     OpenOptions options;
     if (probe_.probe) options.probed = probe_.probe->report;
+    options.counters = &requests_;
     auto store = OpenStore(rooms.store, options);
     if (!store) return Explained(store.error());
     store_ = *std::move(store);
@@ -180,6 +184,18 @@ class Daemon {
     handlers.status = [this] { return MakeStatus(Facts(), config_); };
     handlers.sync = [this](const CallOptions& call) { return Publish(call); };
     handlers.progress = [this] { return Progress(); };
+    handlers.metrics = [this] { return Metrics(); };
+    handlers.log_level = [](const std::string& name) -> Result<std::string> {
+      if (!name.empty()) {
+        const std::optional<LogLevel> level = LogLevelByName(name);
+        if (!level) {
+          return Error(Code::kInvalidArgument,
+                       fmt::format("the level '{}' is none of debug, info, warning, error", name));
+        }
+        SetLogThreshold(*level);
+      }
+      return std::string(LogLevelName(LogThreshold()));
+    };
     handlers.wait = [this](const CallOptions& call) { return WaitForOutcome(call); };
     handlers.uploads = [this]() -> Result<nlohmann::json> {
       QUAY_ASSIGN(const KnownUploads known, ReadKnownUploads(*cache_->state()));
@@ -201,6 +217,25 @@ class Daemon {
     const PendingWork pending = file_system_->pending();
     return {pending.files, pending.bytes, pending.removals, cache_->stats().sent_bytes,
             pending.store_away};
+  }
+
+  std::string Metrics() const {
+    MetricsFacts facts;
+    facts.mount_point = mount_point_;
+    facts.store = store_->name();
+    facts.leaving = leaving_;
+    facts.uptime_seconds = static_cast<uint64_t>(std::max<int64_t>(
+        0,
+        std::chrono::duration_cast<std::chrono::seconds>(SystemClock().Now() - started_).count()));
+    facts.resident_bytes = ResidentBytes();
+    facts.pending = file_system_->pending();
+    facts.cache = cache_->stats();
+    facts.cache_limit = config_.cache.size;
+    facts.dirty_limit = config_.cache.dirty_limit;
+    facts.set_aside = ListSetAside(*cache_->state(), SystemDisk()).size();
+    if (config_.store.provider != "local") facts.requests = &requests_;
+    facts.operations = mount_->OperationCounts();
+    return MakeMetrics(facts);
   }
 
   StatusFacts Facts() const {
@@ -405,6 +440,7 @@ class Daemon {
   CondVar ended_;
   ProbeInUse probe_;
   Capabilities capabilities_at_start_;
+  s3::RequestCounters requests_;
   // Each uses those above it, and is destroyed before them.
   std::unique_ptr<ObjectStore> store_;
   std::unique_ptr<Cache> cache_;

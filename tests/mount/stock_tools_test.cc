@@ -227,6 +227,36 @@ cat /run/mount/utab
   EXPECT_EQ(env().ObjectBody("f2"), "two\n");
 }
 
+/// The block of docs/quick-start.md that begins with a prompt.
+std::string QuickStartTranscript() {
+  const std::string page = ReadFile(QUAYFS_SOURCE_DIR "/docs/quick-start.md");
+  const size_t begin = page.find("```\n# ");
+  if (begin == std::string::npos) return "";
+  const size_t text = begin + 4;
+  return page.substr(text, page.find("```", text) - text);
+}
+
+TEST_F(StockToolsTest, TheQuickStartIsWhatHappens) {
+  const std::string transcript = QuickStartTranscript();
+  ASSERT_THAT(transcript, HasSubstr("# mount /mnt/nightly\n"));
+  std::string script = R"sh(
+mv "$dir/quayfs/test.toml" "$dir/quayfs/nightly.toml"
+mount -t tmpfs tmpfs /mnt
+mkdir /mnt/nightly
+echo "nightly /mnt/nightly quayfs _netdev,nofail 0 0" >"$dir/fstab"
+mount --bind "$dir/fstab" /etc/fstab
+exec 2>&1
+)sh";
+  for (size_t at = 0; at < transcript.size();) {
+    const size_t end = transcript.find('\n', at);
+    const std::string line = transcript.substr(at, end - at);
+    at = end + 1;
+    if (line.rfind("# ", 0) != 0) continue;
+    script += "cat <<'END'\n" + line + "\nEND\n" + line.substr(2) + "\n";
+  }
+  EXPECT_EQ(Run(script), transcript);
+}
+
 TEST_F(StockToolsTest, MountWaitsForTheStoreAndNotForEver) {
   testserver::Fault refused;
   refused.kind = testserver::FaultKind::kResetBefore;

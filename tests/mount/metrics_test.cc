@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `quayfs metrics` and `quayfs log-level` on a running mount.
+
+#include <gmock/gmock.h>
+
+#include <regex>
+#include <string>
+
+#include "tests/mount/mount_fixture.h"
+
+namespace quayfs::mounttest {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class MetricsTest : public ServerTest {
+ protected:
+  /// The value of the line that begins so; -1 if there is none.
+  double Value(const std::string& metric, const std::string& labels = "") {
+    const ProgramResult result = RunQuayfs({"metrics", env().mount_point()});
+    EXPECT_EQ(result.status, 0) << result.err;
+    text_ = result.out;
+    const std::regex line(metric + "\\{mount=\"[^\"]*\"" + labels + "[^}]*\\} ([0-9.e+-]+)\n");
+    std::smatch found;
+    return std::regex_search(text_, found, line) ? std::stod(found[1]) : -1;
+  }
+  std::string text_;
+};
+
+TEST_F(MetricsTest, CountWhatTheMountDoes) {
+  env().PutObject("cold", "0123456789");
+  ASSERT_NO_FATAL_FAILURE(env().Mount());
+  testserver::Fault fault;
+  fault.method = "PUT";
+  fault.count = 1;
+  server().AddFault(fault);
+  WriteFile(Path("f"), "hello");
+  env().Sync();
+  EXPECT_EQ(ReadFile(Path("cold")), "0123456789");
+  EXPECT_EQ(Value("quayfs_requests_total", ",operation=\"put\",status=\"2xx\""), 1);
+  EXPECT_EQ(Value("quayfs_requests_total", ",operation=\"put\",status=\"5xx\""), 1);
+  EXPECT_EQ(Value("quayfs_throttled_total"), 1);
+  EXPECT_EQ(Value("quayfs_retries_total"), 1);
+  EXPECT_EQ(Value("quayfs_received_bytes_total") >= 10, true);
+  EXPECT_EQ(Value("quayfs_dirty_bytes"), 0);
+  EXPECT_GE(Value("quayfs_cache_total", ",operation=\"read\",result=\"miss\""), 1);
+  EXPECT_GE(Value("quayfs_fuse_operations_total", ",operation=\"create\""), 1);
+  EXPECT_GE(Value("quayfs_request_duration_seconds_count", ",operation=\"put\""), 2);
+  EXPECT_THAT(text_, Not(HasSubstr("test-secret")));
+  EXPECT_THAT(text_, Not(HasSubstr("cold"))) << "no names of files";
+  const ProgramResult all = RunQuayfs({"metrics"});
+  EXPECT_THAT(all.out, HasSubstr(env().mount_point()));
+}
+
+TEST_F(MetricsTest, TheLogsLevelCanBeChangedWhileItRuns) {
+  ASSERT_NO_FATAL_FAILURE(env().Mount());
+  EXPECT_EQ(RunQuayfs({"log-level", env().mount_point()}).out, "info\n");
+  EXPECT_EQ(RunQuayfs({"log-level", env().mount_point(), "debug"}).status, 0);
+  EXPECT_EQ(RunQuayfs({"log-level", env().mount_point()}).out, "debug\n");
+  WriteFile(Path("f"), "hello");
+  env().Sync();
+  EXPECT_THAT(env().LogText(), HasSubstr("s3.request"));
+  const ProgramResult refused = RunQuayfs({"log-level", env().mount_point(), "loud"});
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_THAT(refused.err, HasSubstr("debug, info, warning, error"));
+}
+
+}  // namespace
+}  // namespace quayfs::mounttest
