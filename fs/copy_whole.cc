@@ -89,7 +89,7 @@ Status Core::CopyWhole(const OpContext& context, OpenFile& from, OpenFile& to) {
   }
   MutexLock lock(mutex_);
   for (const std::string& key : step.busy) busy_keys_.erase(key);
-  const Status finished = FinishCopyLocked(to, step, made);
+  Status finished = FinishCopyLocked(to, step, made);
   queue_.WakeDeferred(clock_.Steady());
   WakeLocked();
   return finished;

@@ -282,7 +282,7 @@ std::string TwinFolder::MapWrite(const TwinStep& step) {
   const std::string bytes = Pattern(std::min(step.length, size - step.offset), step.seed);
   std::memcpy(static_cast<char*>(memory) + step.offset, bytes.data(), bytes.size());
   // Else the time of the change is whenever the kernel writes it back.
-  const std::string synced = Answer(::msync(memory, size, MS_SYNC));
+  std::string synced = Answer(::msync(memory, size, MS_SYNC));
   ::munmap(memory, size);
   return synced;
 }
@@ -365,7 +365,8 @@ std::map<std::string, std::string> TwinFolder::Describe(bool thorough, bool fold
     const std::string folder = folders.back();
     folders.pop_back();
     for (const std::string& name : Names(root_ + folder)) {
-      const std::string relative = folder + "/" + name;
+      std::string relative = folder;
+      relative.append("/").append(name);
       const std::string path = root_ + relative;
       struct stat facts {};
       std::string& text = found[relative.substr(1)];

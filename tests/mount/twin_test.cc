@@ -85,7 +85,7 @@ class TwinTest : public ServerTest {
     const auto pair = NewFolders();
     std::vector<std::string> seen;
     for (size_t i = 0; i < steps.size(); ++i) {
-      const std::string wrong = Take(*pair, steps[i], i + 1 == steps.size(), &seen);
+      std::string wrong = Take(*pair, steps[i], i + 1 == steps.size(), &seen);
       if (!wrong.empty() || HasFatalFailure()) return wrong;
     }
     return "";
