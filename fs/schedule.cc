@@ -187,7 +187,7 @@ Status Core::SyncInode(const OpContext& context, Ino ino, int depth) {
         OpContext slice = context;
         const SteadyTime soon = std::chrono::steady_clock::now() + kLookAgain;
         slice.call.deadline = std::min(slice.call.deadline.value_or(soon), soon);
-        const Status waited = WaitOnce(work_done_, mutex_, slice.call);
+        Status waited = WaitOnce(work_done_, mutex_, slice.call);
         if (context.call.cancel.stop_requested()) return waited;
         if (context.call.deadline && std::chrono::steady_clock::now() >= *context.call.deadline) {
           return Error(Code::kTimedOut, "another change to the same name is still under way");
