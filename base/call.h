@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <stop_token>
 
@@ -17,6 +18,9 @@ namespace quayfs {
 struct CallOptions {
   std::stop_token cancel;
   std::optional<SteadyTime> deadline;
+  /// What the service itself has to move for the request (a copy), in bytes: the longer it may be
+  /// silent. Absent: not known.
+  std::optional<uint64_t> work_bytes;
 };
 
 }  // namespace quayfs

@@ -396,8 +396,10 @@ Result<ObjectInfo> FileCore::Complete(PublishRun& run) {
       return told.error();
     }
   }
+  CallOptions call = run.call;
+  call.work_bytes = attempt.size;
   auto completed = context_.store.CompleteUpload(request.key, attempt.upload_id, attempt.parts,
-                                                 request.condition, run.call);
+                                                 request.condition, call);
   return Settle(std::move(attempt), std::move(completed), run.call);
 }
 
@@ -447,7 +449,7 @@ bool FileCore::HoldsCandidate(const PartTask& task) {
 
 void FileCore::RunPart(const PartTask& task) {
   const UploadSession& session = *task.session;
-  const CallOptions call{session.stop.get_token(), task.deadline};
+  const CallOptions call{session.stop.get_token(), task.deadline, task.part.range.length()};
   ObjectStore& store = context_.store;
   Result<PartInfo> result = Error(Code::kCancelled, "the upload was called off");
   if (call.cancel.stop_requested()) {

@@ -52,6 +52,7 @@ struct Operation {
   bool reply_must_be_document = false;
   /// The service may work on it for minutes without a byte: ClientConfig::work_patience applies.
   bool long_work = false;
+  std::optional<uint64_t> work_bytes;  // CallOptions'
   /// Nothing below the retry policy may send it again: the meaning of a refusal depends on whether
   /// an earlier sending may have been carried out (protocol.md 3.12).
   bool sent_once = false;

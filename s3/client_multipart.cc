@@ -143,6 +143,7 @@ Result<PartInfo> Client::CopyPart(const CopyPartRequest& request, const CallOpti
   operation.query = impl_->PartQuery(request.upload_id, request.number);
   operation.reply_must_be_document = impl_->dialect.writes_answer_in_documents();
   operation.long_work = true;
+  operation.work_bytes = call.work_bytes;
   impl_->AddCustomerKey(&operation.headers);
   impl_->AddCopySource(request.source_key, request.source_etag, &operation.headers);
   operation.headers.Set(
@@ -228,6 +229,7 @@ Result<ObjectInfo> Client::CompleteUpload(const CompleteRequest& request, const 
   operation.query = {{std::string(impl_->dialect.names().upload_id), request.upload_id}};
   operation.reply_must_be_document = impl_->dialect.writes_answer_in_documents();
   operation.long_work = true;
+  operation.work_bytes = call.work_bytes;
   operation.sent_once = true;
   QUAY_TRY(impl_->AddCondition(request.condition, &operation.headers));
   impl_->AddCustomerKey(&operation.headers);

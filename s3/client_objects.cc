@@ -305,6 +305,7 @@ Result<ObjectInfo> Client::Copy(const CopyRequest& request, const CallOptions& c
       fmt::format("copy object '{}' to", Printable(request.source_key)), "PUT", request.key);
   operation.reply_must_be_document = impl_->dialect.writes_answer_in_documents();
   operation.long_work = true;
+  operation.work_bytes = call.work_bytes;
   const DialectNames& names = impl_->dialect.names();
   if (request.properties) {
     operation.headers.Set(names.metadata_directive, names.metadata_replace);
@@ -376,6 +377,7 @@ Result<ObjectInfo> Client::Move(const MoveRequest& request, const CallOptions& c
   impl_->AddCustomerKeyAs(impl_->dialect.names().copy_source_customer_key, &operation.headers);
   impl_->AddCustomerKey(&operation.headers);
   operation.long_work = true;
+  operation.work_bytes = call.work_bytes;
   operation.sent_once = true;
 
   ObjectInfo moved = source.info;

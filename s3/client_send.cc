@@ -21,6 +21,13 @@ constexpr size_t kErrorBodyRead =
     1u << 20;  // of an error reply; beyond that the connection is given up
 constexpr size_t kUploadsRemembered = 10'000;
 constexpr size_t kCompletedRemembered = 1'000;
+// The slowest that a service copies.
+constexpr uint64_t kWorkBytesOfSecond = 1u << 20;
+
+Duration TimeOfWork(uint64_t bytes) {
+  constexpr uint64_t kSecondsMax = 24 * 3600;
+  return std::chrono::seconds(std::min(bytes / kWorkBytesOfSecond, kSecondsMax));
+}
 
 // Collects the body, or streams it if it is that of a success.
 class ReplyReader final : public ResponseHandler {
@@ -210,7 +217,11 @@ HttpRequest Client::Impl::Prepare(const Operation& operation, const Route& route
   // A low_speed_time of 0 is endless patience already.
   if (operation.long_work && config.http.low_speed_time > Duration(0) &&
       config.http.low_speed_bytes > 0) {
-    request.patience = std::max(config.http.low_speed_time, config.work_patience);
+    Duration work = config.work_patience;
+    if (operation.work_bytes) {
+      work = std::min(work, config.http.low_speed_time + TimeOfWork(*operation.work_bytes));
+    }
+    request.patience = std::max(config.http.low_speed_time, work);
   }
   Sign(operation, route, &request);
   return request;

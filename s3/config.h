@@ -77,7 +77,8 @@ struct ClientConfig {
   HttpConfig http;
   /// In place of HttpConfig::low_speed_time, if that is shorter, for copies, part copies and
   /// completions: the service works on gigabytes there, and not all of them send blanks meanwhile
-  /// (protocol.md 3.7).
+  /// (protocol.md 3.7). Less where the caller says how much work it is (CallOptions::work_bytes):
+  /// low_speed_time, and a second for each MiB.
   Duration work_patience = std::chrono::minutes(10);
 
   // Sent with every object that is written, "" for not at all.

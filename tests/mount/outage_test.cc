@@ -213,7 +213,8 @@ TEST_F(OutageTest, WritersGoOnAndAllOfItArrives) {
     EXPECT_GT(steps(), begun + 20) << "the writers stood still";
     // What was under way, and a few per second: one is tried at a time, and each fsync tries its
     // own.
-    EXPECT_LE(Requests() - requests, static_cast<uint64_t>(60 + 40 * laps)) << Shown();
+    EXPECT_LE(Requests() - requests, static_cast<uint64_t>(60 + 40 * laps))
+        << Shown() << env().LogText();
     std::cout << steps() - begun << " steps and " << Requests() - requests << " requests in "
               << laps << " s away" << std::endl;
     ComeBack();

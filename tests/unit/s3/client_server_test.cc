@@ -597,6 +597,19 @@ TEST_F(ClientServerTest, SilentWorkIsNotWaitedForForEver) {
   EXPECT_TRUE(client().Copy({"a", "", "b", {}, {}}, call_).Is(Code::kTimedOut));
 }
 
+// A small copy whose connection has died must not be waited for like one of gigabytes.
+TEST_F(ClientServerTest, SilentWorkIsWaitedForNoLongerThanItsSizeDemands) {
+  config_.http.low_speed_time = std::chrono::milliseconds(100);
+  config_.work_patience = minutes(10);
+  ASSERT_TRUE(Put("a", "x").ok());
+  AddFault(FaultKind::kBlackHole, "CopyObject", 1);
+  CallOptions call = call_;
+  call.work_bytes = 1;
+  const auto copied = client().Copy({"a", "", "b", {}, {}}, call);
+  EXPECT_TRUE(copied.ok()) << copied.error().ToString();
+  EXPECT_EQ(server().Count("CopyObject"), 2u);
+}
+
 TEST_F(ClientServerTest, CompleteThatFailsInsideASuccess) {
   for (const bool carried_out : {true, false}) {
     Fault fault;
