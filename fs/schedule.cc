@@ -134,7 +134,9 @@ void Core::FinishWorkLocked(Ino ino, const Outcome& outcome) {
   Inode* inode = table_.Find(ino);
   if (outcome.blocked) {
     queue_.Defer(ino, now + kBlockedPause);
-    if (outcome.blocker != 0) queue_.Urge(outcome.blocker, now);
+    // One that has failed wakes those that wait for it; urged by them, it would be tried without
+    // end.
+    if (outcome.blocker != 0) queue_.Hasten(outcome.blocker, now);
   } else if (outcome.status.ok()) {
     queue_.Succeed(ino, now, inode != nullptr && inode->needs_work());
   } else if (outcome.status.Is(Code::kCancelled)) {

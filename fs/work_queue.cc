@@ -57,12 +57,13 @@ void WorkQueue::UrgeAll(SteadyTime now) {
   }
 }
 
+void WorkQueue::Hasten(Ino ino, SteadyTime now) {
+  const auto it = items_.find(ino);
+  if (it != items_.end() && it->second.failures == 0) Urge(ino, now);
+}
+
 void WorkQueue::HastenAll(SteadyTime now) {
-  for (auto& [ino, item] : items_) {
-    if (item.running || item.failures > 0 || item.due <= now) continue;
-    Unschedule(ino, item);
-    Schedule(ino, item, now);
-  }
+  for (const auto& [ino, item] : items_) Hasten(ino, now);
 }
 
 void WorkQueue::Drop(Ino ino) {

@@ -57,7 +57,8 @@ class WorkQueue {
   /// Due now, whatever has failed before. Nothing if it is not queued.
   void Urge(Ino ino, SteadyTime now);
   void UrgeAll(SteadyTime now);
-  /// Due now, unless it has failed.
+  /// Due now, unless it has failed: then its pause goes on.
+  void Hasten(Ino ino, SteadyTime now);
   void HastenAll(SteadyTime now);
   /// It needs nothing any more. REQUIRES: not running.
   void Drop(Ino ino);

@@ -177,6 +177,32 @@ TEST_F(CoreTest, NothingWaitsForTheBucketUntilItIsQuietAndThenItIsOneRequest) {
   EXPECT_THAT(Keys(), ElementsAre("final"));
 }
 
+TEST_F(CoreTest, WhatWaitsForAFailureDoesNotShortenItsPause) {
+  EXPECT_OK(WriteFile("a", "old"));
+  store_->Reset();
+  store_->before = [](const std::string& operation, const std::string&) -> Status {
+    if (operation == "Move") return Error(Code::kPermissionDenied, "no");
+    return {};
+  };
+  EXPECT_OK(Rename("a", "b"));
+  const auto file = Open("a", O_CREAT | O_WRONLY);  // has to wait until the old one has moved
+  EXPECT_OK(WriteAt(*file, 0, "new"));
+  EXPECT_OK(Close(*file));
+  clock_.Advance(config_.write_delay);
+  while (store_->Count("Move") == 0) std::this_thread::yield();
+  // Requests that somebody waits for take the time of many more, if nothing held those back.
+  const auto other = Open("other", O_CREAT | O_WRONLY);
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_OK(WriteAt(*other, 0, "x"));
+    EXPECT_OK(fs_->Fsync(ctx_, **other));
+  }
+  EXPECT_OK(Close(*other));
+  EXPECT_EQ(store_->Count("Move"), 1);
+  store_->before = nullptr;
+  EXPECT_EQ(GetObject("a"), "new");
+  EXPECT_EQ(GetObject("b"), "old");
+}
+
 TEST_F(CoreTest, TwoFilesThatSwapTheirNames) {
   EXPECT_OK(WriteFile("a", "one"));
   EXPECT_OK(WriteFile("b", "two"));
