@@ -43,7 +43,8 @@ Result<std::optional<ObjectInfo>> FindPut(ObjectStore& store, const Unsettled& p
 }
 
 Result<std::optional<ObjectInfo>> FindUpload(ObjectStore& store, const Unsettled& upload,
-                                             const CallOptions& call) {
+                                             CallOptions call) {
+  call.work_bytes = upload.size;
   auto completed =
       store.CompleteUpload(upload.key, upload.upload_id, upload.parts, upload.condition, call);
   if (completed) return std::optional<ObjectInfo>(*std::move(completed));

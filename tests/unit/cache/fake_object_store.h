@@ -39,10 +39,11 @@ struct FakeRequest {
   Kind kind = Kind::kOther;
   int index = 0;  // over all requests, from 0
   std::string key;
-  ByteRange range;       // kGet, kCopyPart
-  std::string if_match;  // kGet, kCopyPart
-  int part = 0;          // kPart, kCopyPart
-  uint64_t bytes = 0;    // of the body
+  ByteRange range;                     // kGet, kCopyPart
+  std::string if_match;                // kGet, kCopyPart
+  int part = 0;                        // kPart, kCopyPart
+  uint64_t bytes = 0;                  // of the body
+  std::optional<uint64_t> work_bytes;  // the caller's
 };
 
 class FakeObjectStore final : public ObjectStore {
@@ -309,6 +310,7 @@ class FakeObjectStore final : public ObjectStore {
    public:
     Call(FakeObjectStore& store, FakeRequest request, const CallOptions& call)
         : store_(store), request_(std::move(request)) {
+      request_.work_bytes = call.work_bytes;
       {
         MutexLock lock(store_.mutex_);
         request_.index = store_.requests_++;

@@ -105,6 +105,10 @@ TEST_F(UnsettledTest, ACompletionWithoutAnAnswerIsAskedForAgain) {
     EXPECT_TRUE(store.Find(key)->data == expected);
     EXPECT_TRUE(ReadAll(*file) == expected);
     EXPECT_EQ(store.open_uploads(), 0u);
+    for (const FakeRequest& sent : store.log()) {
+      if (sent.kind != Kind::kComplete) continue;
+      EXPECT_EQ(sent.work_bytes, data.size()) << "a dead connection is waited for too long";
+    }
     cache->Remove(1);
   }
 }
