@@ -47,6 +47,7 @@ class FileHandle final : public FileData {
                        const CallOptions& call) override {
     return core_->WriteWhenRoom(offset, data, may_block, call);
   }
+  uint64_t DropClean() override { return core_->DropAllClean(); }
   void Unlinked() override { core_->Unlinked(); }
   Status Truncate(uint64_t size) override { return core_->Truncate(size); }
   Status Zero(ByteRange range) override { return core_->Zero(range); }

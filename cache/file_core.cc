@@ -439,7 +439,7 @@ Result<size_t> FileCore::Read(uint64_t offset, std::span<std::byte> out, ReadPat
   return status.error();
 }
 
-void FileCore::Evict(ByteRange range) {
+uint64_t FileCore::DropUnused(ByteRange range) {
   MutexLock lock(mutex_);
   ExtentSet in_use;
   for (const UseRef& use : uses_) in_use.Add(use->range);
@@ -452,14 +452,24 @@ void FileCore::Evict(ByteRange range) {
     const ByteRange block = BlockRange(it->first);
     if (!it->second.checked && !in_use.Overlaps(block)) victims.push_back(block);
   }
-  if (victims.empty() || seal_stuck_) return;
+  if (victims.empty() || seal_stuck_) return 0;
   auto file = OpenLocal();
+  uint64_t dropped = 0;
   for (const ByteRange& victim : victims) {
     DropClean(victim);
+    dropped += victim.length();
     // If the hole cannot be made the blocks stay in use; what they hold is not relied on any more.
     if (file) Ignore((*file)->PunchHole(victim));
   }
   if (handles_ == 0) Park();
+  return dropped;
+}
+
+void FileCore::Evict(ByteRange range) { DropUnused(range); }
+
+uint64_t FileCore::DropAllClean() {
+  const FileDataState now = state();
+  return DropUnused({0, std::max(now.size, now.base.size)});
 }
 
 // ---- life

@@ -63,6 +63,7 @@ class FileCore final : public Evictable,
   Status Truncate(uint64_t size);
   Status Zero(ByteRange range);
   Result<std::optional<uint64_t>> Seek(uint64_t offset, bool hole);
+  uint64_t DropAllClean();
   void Unlinked();
   Status SyncLocal();
   void AllowStreaming(const std::string& key, const ObjectProperties& properties);
@@ -152,6 +153,9 @@ class FileCore final : public Evictable,
   /// Runs `operation`; when the disk is full, gives clean bytes back and tries again. Takes no lock
   /// itself.
   Status WithRoom(const std::function<Status()>& operation);
+
+  /// Drops the clean bytes of `range` that nobody is using; returns how many.
+  uint64_t DropUnused(ByteRange range);
 
   // ---- checksums of clean blocks (sums.cc)
   ByteRange BlockRange(uint64_t block) const QUAY_REQUIRES(mutex_);

@@ -113,6 +113,8 @@ class FileData {
   /// What is not local counts as data. Nothing if `offset` is not within the file, or there is no
   /// more data.
   virtual Result<std::optional<uint64_t>> Seek(uint64_t offset, bool hole) = 0;
+  /// Drops the clean bytes that nobody is using right now; returns how many there were.
+  virtual uint64_t DropClean() = 0;
   /// It will not be published any more: its bytes wait for nothing, and hold nobody back.
   virtual void Unlinked() = 0;
 

@@ -11,6 +11,7 @@
 //   nodes.cc       create, mkdir, symlink, unlink, rmdir
 //   rename.cc      rename
 //   exchange.cc    rename that exchanges two names
+//   warm.cc        what is brought into the cache, or dropped from it, because somebody says so
 //   space.cc       fallocate, holes
 //   copy_whole.cc  a file copied by the store
 //   links.cc       hard links
@@ -121,6 +122,9 @@ class Core final : public FileSystem {
   Result<FileSystemStats> StatFs(const OpContext& context) override;
   Status SyncAll(const OpContext& context) override;
   PendingWork pending() const override;
+  Status Prefetch(const OpContext& context, Ino ino,
+                  const std::function<void(uint64_t)>& got) override;
+  Result<uint64_t> Evict(const OpContext& context, Ino ino) override;
   void SetOutdatedListener(std::function<void(const Outdated&)> listener) override {
     MutexLock lock(mutex_);
     tell_outdated_ = std::move(listener);
@@ -205,6 +209,9 @@ class Core final : public FileSystem {
   Status Revalidate(const OpContext& context, Ino ino);
   void DropDataLocked(Inode& inode) QUAY_REQUIRES(mutex_);
   void DropSetIdLocked(Inode& inode) QUAY_REQUIRES(mutex_);
+  // warm.cc: a file's contents, not to be let go before LetGoOfData.
+  Result<std::shared_ptr<FileData>> HoldData(Ino ino);
+  void LetGoOfData(Ino ino);
   /// The first error of the work for an inode that no close or fsync has returned yet.
   void StreamLocked(Inode& inode) QUAY_REQUIRES(mutex_);
   bool HasWork(Ino ino) const QUAY_EXCLUDES(mutex_);

@@ -192,6 +192,18 @@ class FileSystem {
   /// still tried.
   virtual Status SyncAll(const OpContext& context) = 0;
   virtual PendingWork pending() const = 0;
+
+  /// Brings what is missing of a file's contents into the cache; `got` is told how many bytes of it
+  /// are there, piece by piece.
+  virtual Status Prefetch(const OpContext& /*context*/, Ino /*ino*/,
+                          const std::function<void(uint64_t)>& /*got*/) {
+    return Error(Code::kNotSupported, "nothing is kept here");
+  }
+  /// Drops what the cache holds of a file's contents and the bucket has, too; returns how many
+  /// bytes that was. What the bucket lacks, or somebody is reading right now, stays.
+  virtual Result<uint64_t> Evict(const OpContext& /*context*/, Ino /*ino*/) {
+    return Error(Code::kNotSupported, "nothing is kept here");
+  }
 };
 
 }  // namespace quayfs
