@@ -8,10 +8,14 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "base/clock.h"
+#include "base/log_format.h"
 #include "base/log_level.h"
 #include "base/mutex.h"
 #include "base/text.h"
@@ -20,11 +24,16 @@ namespace quayfs {
 namespace {
 
 std::atomic<LogLevel> threshold{LogLevel::kInfo};
+std::atomic<LogFormat> format{LogFormat::kText};
 
 // Never destroyed: threads may log until the very end. A null sink means stderr.
 struct SinkHolder {
   Mutex mutex{LockRank::kLog};
   std::shared_ptr<const LogSink> sink QUAY_GUARDED_BY(mutex);
+  LogRate rate QUAY_GUARDED_BY(mutex);
+  // Since `window_began`, by event.
+  std::map<std::string, uint64_t, std::less<>> seen QUAY_GUARDED_BY(mutex);
+  SteadyTime window_began QUAY_GUARDED_BY(mutex){};
 };
 
 SinkHolder& Holder() {
@@ -120,10 +129,52 @@ void AppendValue(std::string* out, std::string_view value) {
   }
 }
 
-}  // namespace
+void AppendJson(std::string* out, std::string_view value) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  *out += '"';
+  while (!value.empty()) {
+    uint32_t character = 0;
+    const size_t length = DecodeUtf8(value, &character);
+    const std::string_view bytes = value.substr(0, std::max<size_t>(1, length));
+    value.remove_prefix(bytes.size());
+    if (length == 0) {
+      // No text at all: the byte as text lines have it, its backslash escaped once more.
+      *out += '\\';
+      AppendEscapedBytes(out, bytes);
+    } else if (character == '"' || character == '\\') {
+      *out += '\\';
+      *out += bytes;
+    } else if (IsUnsafe(character)) {  // all of them below 2^16
+      *out += "\\u";
+      for (int shift = 12; shift >= 0; shift -= 4) *out += kDigits[character >> shift & 0xf];
+    } else {
+      *out += bytes;
+    }
+  }
+  *out += '"';
+}
 
-void Log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
-  if (!LogEnabled(level)) return;
+std::string MakeJson(LogLevel level, std::string_view event,
+                     std::initializer_list<LogField> fields) {
+  std::string line = "{\"time\":\"" + FormatIsoExtended(SystemClock().Now()) + "\",\"level\":\"";
+  line += LogLevelName(level);
+  line += "\",\"event\":";
+  AppendJson(&line, event);
+  for (const LogField& field : fields) {
+    line += ',';
+    AppendJson(&line, field.key);
+    line += ':';
+    if (field.literal) {
+      line += field.value;
+    } else {
+      AppendJson(&line, field.value);
+    }
+  }
+  return line + '}';
+}
+
+std::string MakeText(LogLevel level, std::string_view event,
+                     std::initializer_list<LogField> fields) {
   std::string line = FormatIsoExtended(SystemClock().Now());
   line += ' ';
   line += LogLevelName(level);
@@ -135,10 +186,20 @@ void Log(LogLevel level, std::string_view event, std::initializer_list<LogField>
     line += '=';
     AppendValue(&line, field.value);
   }
+  return line;
+}
+
+std::string MakeLine(LogLevel level, std::string_view event,
+                     std::initializer_list<LogField> fields) {
+  const bool json = format.load(std::memory_order_relaxed) == LogFormat::kJson;
+  return json ? MakeJson(level, event, fields) : MakeText(level, event, fields);
+}
+
+void Write(LogLevel level, const std::string& line) {
   std::shared_ptr<const LogSink> sink;
   {
     SinkHolder& holder = Holder();
-    MutexLock lock(holder.mutex);
+    const MutexLock lock(holder.mutex);
     sink = holder.sink;
   }
   if (sink) {
@@ -146,6 +207,73 @@ void Log(LogLevel level, std::string_view event, std::initializer_list<LogField>
   } else {
     WriteToStderr(line);
   }
+}
+
+struct LeftOut {
+  std::string event;
+  uint64_t lines = 0;
+};
+
+void EndWindowLocked(SinkHolder& holder, SteadyTime now, std::vector<LeftOut>* left_out)
+    QUAY_REQUIRES(holder.mutex) {
+  const auto allowed = static_cast<uint64_t>(holder.rate.lines);
+  for (const auto& [event, lines] : holder.seen) {
+    if (lines > allowed) left_out->push_back({event, lines - allowed});
+  }
+  holder.seen.clear();
+  holder.window_began = now;
+}
+
+/// Whether a line of this event may be written. What was left out of the window before is to be
+/// told by the caller.
+bool TakeTurn(std::string_view event, std::vector<LeftOut>* left_out) {
+  SinkHolder& holder = Holder();
+  const MutexLock lock(holder.mutex);
+  if (holder.rate.lines <= 0) return true;
+  const SteadyTime now = SystemClock().Steady();
+  if (now - holder.window_began >= holder.rate.window) EndWindowLocked(holder, now, left_out);
+  auto seen = holder.seen.find(event);
+  if (seen == holder.seen.end()) seen = holder.seen.emplace(event, 0).first;
+  return ++seen->second <= static_cast<uint64_t>(holder.rate.lines);
+}
+
+void TellAll(const std::vector<LeftOut>& left_out) {
+  for (const LeftOut& each : left_out) {
+    Write(LogLevel::kWarning, MakeLine(LogLevel::kWarning, "log.left_out",
+                                       {{"of", each.event},
+                                        {"lines", each.lines},
+                                        {"advice", "one event came again and again"}}));
+  }
+}
+
+}  // namespace
+
+void Log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
+  if (!LogEnabled(level)) return;
+  std::vector<LeftOut> left_out;
+  const bool wanted = level == LogLevel::kDebug || TakeTurn(event, &left_out);
+  TellAll(left_out);
+  if (wanted) Write(level, MakeLine(level, event, fields));
+}
+
+void SetLogFormat(LogFormat now) { format.store(now, std::memory_order_relaxed); }
+
+void SetLogRate(const LogRate& rate) {
+  SinkHolder& holder = Holder();
+  const MutexLock lock(holder.mutex);
+  holder.rate = rate;
+  holder.seen.clear();
+  holder.window_began = SystemClock().Steady();
+}
+
+void TellLeftOut() {
+  std::vector<LeftOut> left_out;
+  {
+    SinkHolder& holder = Holder();
+    const MutexLock lock(holder.mutex);
+    EndWindowLocked(holder, SystemClock().Steady(), &left_out);
+  }
+  TellAll(left_out);
 }
 
 bool LogEnabled(LogLevel level) { return level >= threshold.load(std::memory_order_relaxed); }

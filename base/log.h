@@ -4,12 +4,14 @@
 //
 //   Log(LogLevel::kWarning, "upload.failed", {{"key", key}, {"error", error.ToString()}});
 //
-// prints `2026-01-02T03:04:05.678Z warning upload.failed key="a/b" error="..."`. Library code logs
+// prints `2026-01-02T03:04:05.678Z warning upload.failed key="a/b" error="..."`, or an object of
+// JSON (base/log_format.h). Library code logs
 // at kDebug only; the boundary that turns an Error into an errno or an exit status logs the
 // failure, once. Secrets are never passed to Log.
 
 #pragma once
 
+#include <cmath>
 #include <concepts>
 #include <functional>
 #include <initializer_list>
@@ -26,13 +28,15 @@ struct LogField {
   LogField(std::string_view k, std::string_view v) : key(k), value(v) {}
   LogField(std::string_view k, const char* v) : key(k), value(v) {}
   LogField(std::string_view k, const std::string& v) : key(k), value(v) {}
-  LogField(std::string_view k, bool v) : key(k), value(v ? "true" : "false") {}
+  LogField(std::string_view k, bool v) : key(k), value(v ? "true" : "false"), literal(true) {}
   template <std::integral T>
-  LogField(std::string_view k, T v) : key(k), value(std::to_string(v)) {}
-  LogField(std::string_view k, double v) : key(k), value(std::to_string(v)) {}
+  LogField(std::string_view k, T v) : key(k), value(std::to_string(v)), literal(true) {}
+  LogField(std::string_view k, double v)
+      : key(k), value(std::to_string(v)), literal(std::isfinite(v)) {}
 
   std::string_view key;
   std::string value;
+  bool literal = false;  // a number or truth value, which JSON knows
 };
 
 /// Thread-safe; a line is written whole. Cheap when `level` is below the threshold, but the fields

@@ -6,7 +6,6 @@
 #include <linux/falloc.h>
 #include <sys/xattr.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <limits>
@@ -154,17 +153,8 @@ std::string_view AdviceFor(Code code) {
   }
 }
 
-// One line per failure, and not more than some per second: a dead store fails every call.
 void LogFailure(const char* operation, Ino ino, const Error& error) {
   if (IsOrdinary(error.code()) || error.code() == Code::kCancelled) return;
-  static std::atomic<int64_t> window{0};
-  static std::atomic<int> lines{0};
-  constexpr int kLinesPerSecond = 10;
-  const int64_t second = std::chrono::duration_cast<std::chrono::seconds>(
-                             std::chrono::steady_clock::now().time_since_epoch())
-                             .count();
-  if (window.exchange(second) != second) lines = 0;
-  if (lines.fetch_add(1) >= kLinesPerSecond) return;
   Log(LogLevel::kError, "operation.failed",
       {{"op", operation},
        {"inode", ino},

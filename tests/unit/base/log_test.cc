@@ -6,12 +6,15 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <limits>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/log_format.h"
 #include "base/mutex.h"
 
 namespace quayfs {
@@ -124,6 +127,55 @@ TEST_F(LogTest, TextStaysReadableAndBrokenTextIsEscaped) {
 TEST_F(LogTest, KeysAndEventsCannotBreakTheLineEither) {
   Log(LogLevel::kInfo, "odd event\n", {{"odd key\n", 1}});
   EXPECT_THAT(Lines(), ElementsAre("info \"odd event\\n\" \"odd key\\n\"=1"));
+}
+
+TEST_F(LogTest, AsJsonEveryLineIsOneObject) {
+  SetLogFormat(LogFormat::kJson);
+  Log(LogLevel::kWarning, "upload.failed",
+      {{"key", "a \"b\"\\\n\x1b\u202e\u00e9"},
+       {"broken", "\xff\x80"},
+       {"n", uint64_t{18446744073709551615U}},
+       {"digits", "12"},
+       {"yes", true},
+       {"d", 1.5},
+       {"none", std::numeric_limits<double>::infinity()}});
+  SetLogFormat(LogFormat::kText);
+  ASSERT_EQ(lines_.size(), 1U);
+  EXPECT_EQ(lines_[0].find_first_of(std::string_view("\n\x1b", 2)), std::string::npos);
+  const auto line = nlohmann::json::parse(lines_[0]);
+  EXPECT_TRUE(ParseIso(line["time"].get<std::string>()).ok());
+  EXPECT_EQ(line["level"], "warning");
+  EXPECT_EQ(line["event"], "upload.failed");
+  EXPECT_EQ(line["key"], "a \"b\"\\\n\x1b\u202e\u00e9");
+  EXPECT_EQ(line["broken"], "\\xff\\x80");
+  EXPECT_EQ(line["n"], 18446744073709551615U);
+  EXPECT_EQ(line["digits"], "12") << "what was a text stays one";
+  EXPECT_EQ(line["yes"], true);
+  EXPECT_EQ(line["d"], 1.5);
+  EXPECT_EQ(line["none"], "inf");
+}
+
+TEST_F(LogTest, OfWhatComesAgainAndAgainOneLineTellsHowMuchWasLeftOut) {
+  SetLogRate({2, std::chrono::hours(1)});
+  for (int i = 0; i < 5; ++i) Log(LogLevel::kError, "often", {{"i", i}});
+  Log(LogLevel::kInfo, "once");
+  for (int i = 0; i < 5; ++i) Log(LogLevel::kDebug, "asked.for");
+  EXPECT_EQ(Lines().size(), 2U + 1U + 5U) << "debug lines are what somebody wants to see";
+  TellLeftOut();
+  EXPECT_THAT(Lines().back(), testing::StartsWith("warning log.left_out of=often lines=3 "));
+  TellLeftOut();
+  EXPECT_EQ(Lines().size(), 9U) << "once";
+  Log(LogLevel::kError, "often", {{"i", 5}});
+  EXPECT_EQ(Lines().back(), "error often i=5") << "a new window";
+
+  // A window that is over tells by itself, with the next line.
+  SetLogRate({1, Duration(0)});
+  Log(LogLevel::kError, "a");
+  Log(LogLevel::kError, "a");
+  EXPECT_EQ(Lines().back(), "error a");
+  SetLogRate({});
+  for (int i = 0; i < 100; ++i) Log(LogLevel::kError, "any");
+  EXPECT_EQ(Lines().size(), 112U);
 }
 
 TEST_F(LogTest, SetLogSinkGivesThePreviousOneBack) {
