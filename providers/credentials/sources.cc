@@ -202,6 +202,7 @@ class Sources final : public s3::CredentialSource {
 
   Result<IssuedCredentials> Fetch(const CallOptions& call) override {
     watched_.clear();
+    if (rules_.asked != nullptr) asked_ = *rules_.asked;
     for (const std::string& file : rules_.files) Watch(file);
     switch (rules_.from) {
       case CredentialRules::From::kChain:
@@ -225,6 +226,7 @@ class Sources final : public s3::CredentialSource {
   }
 
   bool MayHaveChanged() override {
+    if (rules_.asked != nullptr && *rules_.asked != asked_) return true;
     for (const auto& [path, stamp] : watched_) {
       if (StampOf(path) != stamp) return true;
     }
@@ -453,6 +455,7 @@ class Sources final : public s3::CredentialSource {
   const CredentialRules rules_;
   Asker sts_;
   Asker local_;
+  uint64_t asked_ = 0;  // rules_.asked when it was last fetched
   std::map<std::string, Stamp> watched_;
 };
 

@@ -7,6 +7,8 @@
 
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -45,6 +47,8 @@ struct CredentialRules {
   std::string region;   // for STS
   std::function<Result<s3::Credentials>()> reload;
   std::vector<std::string> files;
+  /// Counts how often somebody has wanted them to be asked for again; may be null.
+  std::shared_ptr<const std::atomic<uint64_t>> asked;
   CredentialSurroundings around;
 };
 
