@@ -3,8 +3,11 @@
 #include "fs/program/mount_helper.h"
 
 #include <fmt/format.h>
+#include <pwd.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <string_view>
 
 #include "fs/program/commands.h"
@@ -130,6 +133,14 @@ int RunUnmountHelper(const std::vector<std::string>& words) {
   return RunUnmount(request) == kExitOk ? kExitOk : kHelperFailed;
 }
 
+/// mount(8) is set-uid and keeps little of the environment of a user who may mount ("user" in
+/// fstab); where the user's config and cache are is told by the home directory.
+void SetHome() {
+  if (::geteuid() == 0 || std::getenv("HOME") != nullptr) return;
+  const passwd* const entry = ::getpwuid(::geteuid());  // NOLINT(concurrency-mt-unsafe): no threads
+  if (entry != nullptr) ::setenv("HOME", entry->pw_dir, 1);  // NOLINT(concurrency-mt-unsafe)
+}
+
 }  // namespace
 
 Helper HelperNamed(std::string_view argv0) {
@@ -219,6 +230,7 @@ UnmountHelperCall ParseUnmountCall(const std::vector<std::string>& words, std::s
 }
 
 int RunHelper(Helper helper, const std::vector<std::string>& words) {
+  SetHome();
   const std::vector<std::string> rest(words.begin() + 1, words.end());
   for (const std::string& word : rest) {
     if (word != "--help" && word != "-h") continue;

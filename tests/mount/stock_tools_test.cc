@@ -183,6 +183,38 @@ say "$quayfs" status "$mnt"
   EXPECT_THAT(out, HasSubstr("leaving"));
 }
 
+TEST_F(StockToolsTest, AUserMountsAndUnmountsWhatFstabAllows) {
+  const std::string out = Run(R"sh(
+home=$dir/home
+mkdir -p "$home/.config/quayfs" "$home/mnt"
+echo "tester:x:4242:4242::$home:/bin/sh" | cat /etc/passwd - >"$dir/passwd"
+mount --bind "$dir/passwd" /etc/passwd
+sed "s,^directory = .*,directory = \"$home/cache\"," "$config" >"$home/.config/quayfs/mine.toml"
+chmod 600 "$home/.config/quayfs/mine.toml"
+chown -R 4242:4242 "$home"
+chmod 755 "$dir"
+cat >"$dir/fstab" <<END
+mine $home/mnt quayfs user,noauto,_netdev 0 0
+END
+mount --bind "$dir/fstab" /etc/fstab
+mknod -m 666 "$dir/fuse" c 10 229
+mount --bind "$dir/fuse" /dev/fuse
+unset XDG_CONFIG_HOME
+as_user() { setpriv --reuid=4242 --regid=4242 --clear-groups env HOME="$home" "$@"; }
+say as_user mount "$home/mnt"
+say as_user findmnt -n -o SOURCE,FSTYPE "$home/mnt"
+say as_user sh -c "echo mine >$home/mnt/f && stat -c %u $home/mnt/f"
+say cat "$home/mnt/f"
+say as_user umount "$home/mnt"
+say findmnt "$home/mnt"
+)sh");
+  EXPECT_THAT(out, HasSubstr("mine   fuse.quayfs\n"));
+  EXPECT_THAT(out, HasSubstr("/mnt/f\n4242\n"));
+  EXPECT_THAT(out, HasSubstr("Permission denied")) << "it is the user's alone, root or not";
+  EXPECT_THAT(out, ::testing::EndsWith("+ findmnt DIR/home/mnt\n= 1\n"));
+  EXPECT_EQ(env().ObjectBody("f"), "mine\n");
+}
+
 TEST_F(StockToolsTest, NoWaitLeavesTheRestForTheNextMount) {
   HoldPuts();
   const std::string out = Run(R"sh(
