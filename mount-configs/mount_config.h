@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/log_format.h"
 #include "providers/config.h"
 
 namespace quayfs {
@@ -90,6 +91,8 @@ struct MountConfig {
   TransferOptions transfer;
   MountOptions mount;
   LogLevel log_level = LogLevel::kInfo;
+  LogFormat log_format = LogFormat::kText;
+  std::optional<int64_t> metrics_port;  // of the loopback interface
 
   /// Where each secret came from, as TOML that is safe to show: "credentials.secret_access_key" ->
   /// `{ file = "/etc/quayfs/n.secret" }`. A secret that stands in the file itself is not listed.

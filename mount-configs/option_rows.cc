@@ -744,6 +744,24 @@ std::vector<Option> MountRows() {
                   .example = "debug",
                   .choices = {"debug", "info", "warning", "error"},
                   .binding = QUAY_CHOICE(log_level)});
+  rows.push_back({.section = "log",
+                  .key = "format",
+                  .type = OptionType::kChoice,
+                  .default_text = "text",
+                  .help = "How a line of the log looks: key=value for people, or an object of JSON",
+                  .example = "json",
+                  .choices = {"text", "json"},
+                  .binding = QUAY_CHOICE(log_format)});
+  rows.push_back(
+      {.section = "metrics",
+       .key = "port",
+       .type = OptionType::kInteger,
+       .default_note = "none is opened",
+       .help = "A port of 127.0.0.1 at which Prometheus may ask for this mount's metrics",
+       .example = "9817",
+       .min = 1,
+       .max = 65535,
+       .binding = QUAY_FIELD(metrics_port)});
   return rows;
 }
 

@@ -29,6 +29,7 @@ const std::vector<Section>& Sections() {
       {"network", "Connections"},
       {"mount", "What the mount looks like from the outside"},
       {"log", "Messages"},
+      {"metrics", "Counts and gauges for Prometheus"},
   };
   return *sections;
 }

@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "fs/program/commands.h"
 #include "fs/program/completions.h"
 #include "fs/program/exit_status.h"
+#include "fs/program/help_text.h"
 #include "fs/program/launch.h"
 #include "fs/program/mount_helper.h"
 #include "fs/program/version.h"
@@ -21,26 +23,19 @@ namespace quayfs::program {
 namespace {
 
 constexpr const char* kAbout =
-    "quayfs mounts a bucket of an object store as a file system.\n"
-    "\n"
-    "A mount is described by a TOML file, given by path or by name: 'nightly' is "
-    "/etc/quayfs/nightly.toml\n"
-    "(or ~/.config/quayfs/nightly.toml).";
+    "Mounts a bucket of an object store as a file system, as a TOML file describes it, which is "
+    "given by path or by name: 'nightly' is /etc/quayfs/nightly.toml.";
 
 constexpr const char* kFooter =
-    "Exit status: 0 done; 1 it could not be done; 2 the command line or the mount config is "
-    "wrong.\n"
-    "quayfs check: 0 all well; 1 with warnings; 2 something does not work.\n"
-    "quayfs recover: 0 nothing is left; 1 something is; 2 it could not be done.\n"
-    "\n"
-    "quayfs config options lists every key of a mount config. Manual: quayfs(1), quayfs.toml(5), "
-    "quayfs-semantics(7).";
+    "Exit status: 0 done; 1 it could not be done; 2 the call or the config is wrong.\n"
+    "Manual: quayfs(1), quayfs.toml(5), quayfs-semantics(7). Example:\n"
+    "  quayfs mount nightly /mnt/nightly";
 
 constexpr const char* kOptionsHelp =
-    "Options that override the mount config, separated by commas, as in fstab: ro, allow_other, "
-    "uid=, gid=, umask=, any key "
-    "such as cache.size=5GiB. Secrets are refused here";
+    "Win over the config, as in fstab: ro, allow_other, uid=, any key such as cache.size=5GiB; no "
+    "secrets";
 
+constexpr const char* kJsonHelp = "For programs";
 constexpr const char* kQuietHelp = "No progress on standard error, only errors";
 
 // What the command line says; each command fills in its own.
@@ -49,11 +44,13 @@ struct Line {
   UnmountRequest unmount;
   std::string sync_path;
   bool sync_quiet = false;
+  WarmRequest warm;
   StatusRequest status;
   CheckRequest check;
   bool orphans = false;
   OrphansRequest orphans_request;
   RecoverRequest recover;
+  bool json = false;
   std::string config;
   std::vector<std::string> config_options;
   bool config_secrets = false;
@@ -81,6 +78,8 @@ void AddMount(CLI::App& app, Line& line, Chosen* chosen) {
   command->add_option("--log-file", line.mount.log_file,
                       "Append the log to this file instead of the journal (syslog)");
   command->callback([&line, chosen] { *chosen = [&line] { return RunMount(line.mount); }; });
+  SetExamples(command, {"quayfs mount nightly /mnt/nightly",
+                        "quayfs mount ./test.toml /mnt/test -o ro,cache.size=1GiB"});
 }
 
 void AddUnmount(CLI::App& app, Line& line, Chosen* chosen) {
@@ -101,6 +100,7 @@ void AddUnmount(CLI::App& app, Line& line, Chosen* chosen) {
   command->add_flag("--if-dead", line.unmount.if_dead,
                     "Only clear away what a daemon that is gone has left there");
   command->callback([&line, chosen] { *chosen = [&line] { return RunUnmount(line.unmount); }; });
+  SetExamples(command, {"quayfs umount /mnt/nightly"});
 }
 
 void AddSync(CLI::App& app, Line& line, Chosen* chosen) {
@@ -109,15 +109,40 @@ void AddSync(CLI::App& app, Line& line, Chosen* chosen) {
   command->add_flag("-q,--quiet", line.sync_quiet, kQuietHelp);
   command->callback(
       [&line, chosen] { *chosen = [&line] { return RunSync(line.sync_path, line.sync_quiet); }; });
+  SetExamples(command, {"quayfs sync /mnt/nightly"});
+}
+
+void AddWarm(CLI::App& app, Line& line, Chosen* chosen) {
+  const auto add = [&](const char* name, const char* help, const char* example, bool evict) {
+    CLI::App* const command = app.add_subcommand(name, help);
+    command
+        ->add_option("PATH", line.warm.paths,
+                     "Files and folders in a mount; a mount point is all of it")
+        ->required();
+    command->add_flag("--json", line.warm.json, kJsonHelp);
+    command->add_flag("-q,--quiet", line.warm.quiet, kQuietHelp);
+    SetExamples(command, {example});
+    command->callback([&line, chosen, evict] {
+      *chosen = [&line, evict] {
+        line.warm.evict = evict;
+        return RunWarm(line.warm);
+      };
+    });
+  };
+  add("prefetch", "Bring files, and all below folders, into the cache",
+      "quayfs prefetch /mnt/nightly/2026", false);
+  add("evict", "Drop files from the cache; what the bucket lacks stays",
+      "quayfs evict /mnt/nightly", true);
 }
 
 void AddStatus(CLI::App& app, Line& line, Chosen* chosen) {
   CLI::App* const command = app.add_subcommand("status", "What a mount, or every mount, is doing");
   command->add_option("MOUNT_POINT", line.status.mount_point,
                       "A mount point or anything in it; all mounts without it");
-  command->add_flag("--json", line.status.json, "For programs");
-  command->add_flag("--watch", line.status.watch, "Again every two seconds");
+  command->add_flag("--json", line.status.json, kJsonHelp);
+  command->add_flag("--watch", line.status.watch, "A live view: rates, requests, cache, errors");
   command->callback([&line, chosen] { *chosen = [&line] { return RunStatus(line.status); }; });
+  SetExamples(command, {"quayfs status --watch", "quayfs status --json /mnt/nightly"});
 }
 
 void AddMetrics(CLI::App& app, Line& line, Chosen* chosen) {
@@ -127,6 +152,7 @@ void AddMetrics(CLI::App& app, Line& line, Chosen* chosen) {
                       "A mount point or anything in it; all mounts without it");
   command->callback(
       [&line, chosen] { *chosen = [&line] { return RunMetrics(line.status.mount_point); }; });
+  SetExamples(command, {"quayfs metrics /mnt/nightly"});
 }
 
 void AddLogLevel(CLI::App& app, Line& line, Chosen* chosen) {
@@ -138,15 +164,15 @@ void AddLogLevel(CLI::App& app, Line& line, Chosen* chosen) {
   command->callback([&line, chosen] {
     *chosen = [&line] { return RunLogLevel(line.status.mount_point, line.log_level); };
   });
+  SetExamples(command, {"quayfs log-level /mnt/nightly debug"});
 }
 
 void AddCheck(CLI::App& app, Line& line, Chosen* chosen) {
-  CLI::App* const command = app.add_subcommand("check",
-                                               "Try everything that a mount needs of the bucket, "
-                                               "and say what to change; cleans up after itself");
+  CLI::App* const command =
+      app.add_subcommand("check", "Try all that a mount needs of its bucket; say what to change");
   command->add_option("CONFIG", line.check.config, "A mount config, by path or name")->required();
   AddOptions(command, &line.check.options);
-  command->add_flag("--json", line.check.json, "For programs");
+  command->add_flag("--json", line.check.json, kJsonHelp);
   CLI::Option* const orphans = command->add_flag(
       "--orphans", line.orphans,
       "Instead: list multipart uploads below the prefix that nobody has completed");
@@ -168,13 +194,13 @@ void AddCheck(CLI::App& app, Line& line, Chosen* chosen) {
       return RunOrphans(line.orphans_request);
     };
   });
+  SetExamples(command,
+              {"quayfs check nightly", "quayfs check nightly --orphans --abort --older-than 7d"});
 }
 
 void AddRecover(CLI::App& app, Line& line, Chosen* chosen) {
-  CLI::App* const command = app.add_subcommand(
-      "recover",
-      "Show what a cache directory still holds, upload it without a mount, or write it out as "
-      "files");
+  CLI::App* const command =
+      app.add_subcommand("recover", "Show, upload or write out what a cache directory still holds");
   RecoverRequest& request = line.recover;
   command->add_option("CACHE_DIR", request.directory, "cache.directory of a mount")->required();
   command->add_option("--config", request.config,
@@ -182,8 +208,11 @@ void AddRecover(CLI::App& app, Line& line, Chosen* chosen) {
                       "in the bucket only)");
   command->add_option("--export", request.export_to, "Write files to this new or empty directory");
   command->add_flag("--list", request.list, "Only show what there is")->excludes("--export");
+  command->add_flag("--json", request.json, kJsonHelp);
   command->add_flag("-q,--quiet", request.quiet, kQuietHelp);
   command->callback([&line, chosen] { *chosen = [&line] { return RunRecover(line.recover); }; });
+  SetExamples(command, {"quayfs recover /var/cache/quayfs/nightly",
+                        "quayfs recover /var/cache/quayfs/nightly --export /root/rescued"});
 }
 
 void AddConfig(CLI::App& app, Line& line, Chosen* chosen) {
@@ -195,11 +224,13 @@ void AddConfig(CLI::App& app, Line& line, Chosen* chosen) {
   AddOptions(check, &line.config_options);
   check->add_flag("--secrets", line.config_secrets,
                   "Also read secrets from their files and variables, and run their commands");
+  check->add_flag("--json", line.json, kJsonHelp);
   check->callback([&line, chosen] {
     *chosen = [&line] {
-      return RunConfigCheck(line.config, line.config_options, line.config_secrets);
+      return RunConfigCheck(line.config, line.config_options, line.config_secrets, line.json);
     };
   });
+  SetExamples(check, {"quayfs config check nightly"});
   CLI::App* const show =
       command->add_subcommand("show", "The config in effect, defaults included, secrets masked");
   show->add_option("CONFIG", line.config, "A mount config, by path or name")->required();
@@ -207,6 +238,7 @@ void AddConfig(CLI::App& app, Line& line, Chosen* chosen) {
   show->callback([&line, chosen] {
     *chosen = [&line] { return RunConfigShow(line.config, line.config_options); };
   });
+  SetExamples(show, {"quayfs config show nightly -o ro"});
   CLI::App* const make = command->add_subcommand(
       "new", "Write a mount config from what rclone, s3fs or Amazon's tools are configured with");
   make->add_option("FILE", line.config, "The file to make; only its owner can read it")->required();
@@ -216,16 +248,22 @@ void AddConfig(CLI::App& app, Line& line, Chosen* chosen) {
   make->callback([&line, chosen] {
     *chosen = [&line] { return RunConfigNew(line.config_from, line.config_bucket, line.config); };
   });
-  command->add_subcommand("options", "Every key with its meaning and default")->callback([chosen] {
-    *chosen = RunConfigOptions;
-  });
+  SetExamples(make, {"quayfs config new /etc/quayfs/old.toml --from s3fs:BUCKET"});
+  CLI::App* const options =
+      command->add_subcommand("options", "Every key with its meaning and default");
+  options->callback([chosen] { *chosen = RunConfigOptions; });
+  SetExamples(options, {"quayfs config options | less"});
+  SetExamples(command, {"quayfs config check nightly"});
 }
 
 void AddProviders(CLI::App& app, Line& line, Chosen* chosen) {
-  CLI::App* const command = app.add_subcommand(
-      "providers", "The services that are known, their regions and storage classes");
+  CLI::App* const command =
+      app.add_subcommand("providers", "Services that are known, their regions and storage classes");
   command->add_option("NAME", line.provider, "One of them");
-  command->callback([&line, chosen] { *chosen = [&line] { return RunProviders(line.provider); }; });
+  command->add_flag("--json", line.json, kJsonHelp);
+  command->callback(
+      [&line, chosen] { *chosen = [&line] { return RunProviders(line.provider, line.json); }; });
+  SetExamples(command, {"quayfs providers kodo"});
 }
 
 void AddCompletions(CLI::App& app, Line& line, Chosen* chosen) {
@@ -243,6 +281,7 @@ void AddCompletions(CLI::App& app, Line& line, Chosen* chosen) {
       return kExitOk;
     };
   });
+  SetExamples(command, {"quayfs completions bash >/etc/bash_completion.d/quayfs"});
 }
 
 /// One line: what is wrong, and where to read more.
@@ -261,13 +300,16 @@ int RunProgram(int argc, char** argv) {
     return RunHelper(helper, words);
   CLI::App app(kAbout, "quayfs");
   app.footer(kFooter);
-  app.set_version_flag("--version,-V", "quayfs " + Version());
+  app.formatter(std::make_shared<HelpFormatter>());
+  app.set_help_flag("-h,--help", "This page");
+  app.set_version_flag("-V,--version", "quayfs " + Version(), "Which version this is");
   app.require_subcommand(1);
   Line line;
   Chosen chosen;
   AddMount(app, line, &chosen);
   AddUnmount(app, line, &chosen);
   AddSync(app, line, &chosen);
+  AddWarm(app, line, &chosen);
   AddStatus(app, line, &chosen);
   AddMetrics(app, line, &chosen);
   AddLogLevel(app, line, &chosen);

@@ -42,6 +42,15 @@ int RunRemount(const std::string& mount_point, const std::vector<std::string>& o
 /// Returns when everything below `path` is in the bucket.
 int RunSync(const std::string& path, bool quiet);
 
+struct WarmRequest {
+  std::vector<std::string> paths;
+  bool evict = false;
+  bool json = false;
+  bool quiet = false;
+};
+/// Brings files, and what lies below folders, into the cache; or drops them from there.
+int RunWarm(const WarmRequest& request);
+
 struct StatusRequest {
   std::string mount_point;  // "": all mounts
   bool json = false;
@@ -60,6 +69,7 @@ struct RecoverRequest {
   std::string config;     // path or name; "" for none
   std::string export_to;  // "" for no export
   bool list = false;
+  bool json = false;
   bool quiet = false;
 };
 /// Uploads if there is a config, unless it is to list or to export.
@@ -83,14 +93,14 @@ struct OrphansRequest {
 int RunOrphans(const OrphansRequest& request);
 
 /// `secrets`: also reads secret files, looks at variables and runs commands.
-int RunConfigCheck(const std::string& config, const std::vector<std::string>& options,
-                   bool secrets);
+int RunConfigCheck(const std::string& config, const std::vector<std::string>& options, bool secrets,
+                   bool json);
 int RunConfigShow(const std::string& config, const std::vector<std::string>& options);
 int RunConfigOptions();
 /// Writes a config to a file that must not be there yet, readable by its owner only.
 int RunConfigNew(const std::string& from, const std::string& bucket, const std::string& file);
 
 /// All providers if `name` is empty.
-int RunProviders(const std::string& name);
+int RunProviders(const std::string& name, bool json);
 
 }  // namespace quayfs::program

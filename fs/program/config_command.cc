@@ -6,11 +6,14 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
+#include "base/text.h"
 #include "base/unique_fd.h"
 #include "fs/program/commands.h"
 #include "fs/program/exit_status.h"
@@ -20,86 +23,45 @@
 #include "mount-configs/import.h"
 #include "mount-configs/render.h"
 #include "providers/open.h"
-#include "providers/profiles.h"
 
 namespace quayfs::program {
 namespace {
 
-std::string_view YesNo(Support support) {
-  switch (support) {
-    case Support::kYes:
-      return "yes";
-    case Support::kNo:
-      return "no";
-    case Support::kProbe:
-      break;
+/// Warnings and errors are those that people get to read.
+void PrintCheck(const std::string& path, const std::vector<std::string>& warnings,
+                std::string_view errors) {
+  nlohmann::json result = {{"config", path},
+                           {"ok", errors.empty()},
+                           {"warnings", warnings},
+                           {"errors", nlohmann::json::array()}};
+  for (const std::string_view line : Split(errors, '\n')) {
+    if (!line.empty()) result["errors"].push_back(line);
   }
-  return "depends; quayfs check finds out";
-}
-
-void Row(std::string_view name, std::string_view value) {
-  if (!value.empty()) fmt::print("  {:<22} {}\n", name, value);
-}
-
-/// How it is spoken to, and what it honours.
-void PrintWire(const Profile& profile) {
-  const auto yes = [](bool value) { return value ? "yes" : "no"; };
-  if (profile.protocol == Protocol::kS3) {
-    const bool host = profile.style == s3::AddressingStyle::kVirtualHost;
-    Row("bucket in", host ? "the host name" : "the path");
-    Row("signatures", profile.signature_v2 ? "V4, V2" : "V4");
-    Row("listing", profile.list_version == s3::ListVersion::kV2 ? "version 2" : "version 1");
-  }
-  Row("conditional writes", YesNo(profile.put_if_absent));
-  Row("ACL", yes(profile.acl));
-  Row("encryption", !profile.sse                    ? "no"
-                    : profile.sse_customer_key_only ? "with keys of your own"
-                                                    : "yes");
-  Row("anonymous", yes(profile.anonymous));
-  Row("copies of parts", yes(profile.part_copy));
-  if (profile.move) Row("moves", "yes");
-  Row("parts",
-      fmt::format("up to {}, {} to {} MiB each{}", profile.parts_max, profile.part_size_min >> 20,
-                  profile.part_size_max >> 20, profile.equal_parts ? ", all of one size" : ""));
-  Row("objects deleted", profile.batch_delete_max == 0
-                             ? std::string("one by one")
-                             : fmt::format("{} at a time", profile.batch_delete_max));
-}
-
-void PrintProvider(const Profile& profile) {
-  const auto& row = Row;
-  fmt::print("{} ({})\n", profile.id, profile.title);
-  std::string aliases;
-  for (const std::string_view alias : profile.aliases)
-    aliases += fmt::format("{}{}", aliases.empty() ? "" : ", ", alias);
-  row("also", aliases);
-  row("endpoint", profile.endpoint);
-  row("default region", profile.default_region);
-  for (const ProfileRegion& region : profile.regions)
-    row("region", fmt::format("{:<20} {}", region.id, region.name));
-  for (const ProfileStorageClass& storage : profile.storage_classes) {
-    row("storage class", fmt::format("{:<20} {}", storage.wire, storage.name));
-  }
-  if (profile.protocol != Protocol::kLocal) PrintWire(profile);
-  row("to know", profile.quirks);
+  fmt::print("{}\n", result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 }  // namespace
 
-int RunConfigCheck(const std::string& config, const std::vector<std::string>& options,
-                   bool secrets) {
+int RunConfigCheck(const std::string& config, const std::vector<std::string>& options, bool secrets,
+                   bool json) {
   const auto loaded =
       LoadConfig(config, options, secrets ? SecretUse::kResolve : SecretUse::kCheck);
+  std::string errors;
   if (!loaded) {
-    PrintError(loaded.error().message());
-    return kExitUsage;
+    errors = loaded.error().message();
+  } else if (const auto store = OpenStore(loaded->store); !store) {
+    // What depends on the vendor, such as its regions, is known only where the store is made; no
+    // request is sent.
+    errors = ExplainStoreError(store.error(), *loaded);
   }
-  PrintWarnings(*loaded);
-  // What depends on the vendor, such as its regions, is known only where the store is made; no
-  // request is sent.
-  const auto store = OpenStore(loaded->store);
-  if (!store) {
-    PrintError(ExplainStoreError(store.error(), *loaded));
+  if (json) {
+    PrintCheck(loaded ? loaded->path : config,
+               loaded ? loaded->warnings : std::vector<std::string>(), errors);
+    return errors.empty() ? kExitOk : kExitUsage;
+  }
+  if (loaded) PrintWarnings(*loaded);
+  if (!errors.empty()) {
+    PrintError(errors);
     return kExitUsage;
   }
   fmt::print("{}: ok\n", loaded->path);
@@ -140,21 +102,6 @@ int RunConfigNew(const std::string& from, const std::string& bucket, const std::
     return kExitFailed;
   }
   fmt::print("{} is written; try it with: quayfs check {}\n", file, file);
-  return kExitOk;
-}
-
-int RunProviders(const std::string& name) {
-  if (name.empty()) {
-    for (const Profile& profile : Profiles()) fmt::print("{:<16} {}\n", profile.id, profile.title);
-    fmt::print("\nquayfs providers NAME shows regions, storage classes and what to know.\n");
-    return kExitOk;
-  }
-  const auto profile = FindProfile(name);
-  if (!profile) {
-    PrintError(profile.error().message());
-    return kExitFailed;
-  }
-  PrintProvider(**profile);
   return kExitOk;
 }
 

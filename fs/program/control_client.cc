@@ -123,10 +123,21 @@ Result<std::string> ControlClient::AskMetrics() {
 }
 
 Result<std::string> ControlClient::AskLogLevel(const std::string& level) {
-  QUAY_ASSIGN(const json reply, Ask("log-level", nullptr, level));
+  json request = json::object();
+  if (!level.empty()) request["level"] = level;
+  QUAY_ASSIGN(const json reply, AskWith("log-level", std::move(request), nullptr));
   const json now = reply.value("level", json());
   if (!now.is_string()) return Error(Code::kCorrupt, "the running quayfs sent no level");
   return now.get<std::string>();
+}
+
+Result<json> ControlClient::AskWalk(const WalkRequest& request, const OnProgress& on_progress) {
+  QUAY_ASSIGN(json reply,
+              AskWith(request.evict ? "evict" : "prefetch", {{"inodes", request.inodes}},
+                      [&](const SyncProgress& progress) { return GoOn(on_progress, progress); }));
+  if (!reply.contains("files") || !reply.contains("bytes"))
+    return Error(Code::kCorrupt, "the running quayfs did not say what it did");
+  return json({{"files", reply["files"]}, {"bytes", reply["bytes"]}});
 }
 
 Status ControlClient::AskSync(const OnProgress& on_progress) {
@@ -152,10 +163,14 @@ Result<SyncProgress> ControlClient::AskEnd() {
 }
 
 Result<json> ControlClient::Ask(const std::string& command,
-                                const std::function<Status(const SyncProgress&)>& on_progress,
-                                const std::string& level) {
-  json asked = {{"quayfs", kControlVersion}, {"command", command}};
-  if (!level.empty()) asked["level"] = level;
+                                const std::function<Status(const SyncProgress&)>& on_progress) {
+  return AskWith(command, json::object(), on_progress);
+}
+
+Result<json> ControlClient::AskWith(const std::string& command, json asked,
+                                    const std::function<Status(const SyncProgress&)>& on_progress) {
+  asked["quayfs"] = kControlVersion;
+  asked["command"] = command;
   const std::string request = asked.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
   if (::send(fd_.get(), request.data(), request.size(), MSG_NOSIGNAL) !=
       static_cast<ssize_t>(request.size())) {

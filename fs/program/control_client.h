@@ -44,6 +44,8 @@ class ControlClient {
   using OnProgress = std::function<bool(const SyncProgress&)>;
   /// Returns when everything is in the bucket, or with the daemon's error.
   Status AskSync(const OnProgress& on_progress);
+  /// Brings files into the cache, or drops them from it; the result has their number and size.
+  Result<nlohmann::json> AskWalk(const WalkRequest& request, const OnProgress& on_progress);
   /// Calls `begun` once the daemon is sure to report its end here, then waits for that. OK:
   /// everything is in the bucket. An error of `begun` is returned at once.
   Status AskWait(const std::function<Status()>& begun, const OnProgress& on_progress);
@@ -53,8 +55,10 @@ class ControlClient {
  private:
   ControlClient(UniqueFd fd, pid_t pid) : fd_(std::move(fd)), pid_(pid) {}
   Result<nlohmann::json> Ask(const std::string& command,
-                             const std::function<Status(const SyncProgress&)>& on_progress,
-                             const std::string& level = "");
+                             const std::function<Status(const SyncProgress&)>& on_progress);
+  /// `request` has what the command needs besides.
+  Result<nlohmann::json> AskWith(const std::string& command, nlohmann::json request,
+                                 const std::function<Status(const SyncProgress&)>& on_progress);
 
   UniqueFd fd_;
   pid_t pid_ = 0;

@@ -7,6 +7,7 @@
 //   metrics  <- {"quayfs":1,"reply":"metrics","text":"..."}: metrics.h
 //   log-level, with "level":"debug" or without <- {"quayfs":1,"reply":"log-level","level":"debug"}
 //   sync     <- progress, any number of times; done when everything is in the bucket
+//   prefetch, evict, with "inodes":[...] <- progress; done with "files" and "bytes"
 //   wait     <- progress, the first at once; done when the daemon ends with everything in the
 //   bucket end      <- {"quayfs":1,"reply":"ending","files":3,"bytes":4096,...}, and the daemon
 //   ends without

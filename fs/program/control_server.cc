@@ -77,11 +77,11 @@ json ErrorReply(const Error& error) {
   return reply;
 }
 
-/// A sync that runs on another thread, and its outcome.
-struct RunningSync {
+/// What runs on another thread, and its outcome.
+struct Running {
   Mutex mutex{LockRank::kProgram};
   CondVar changed;
-  std::optional<Status> outcome QUAY_GUARDED_BY(mutex);
+  std::optional<Result<json>> outcome QUAY_GUARDED_BY(mutex);
   std::stop_source cancel;
 };
 
@@ -163,14 +163,16 @@ class Server final : public ControlServer {
       json reply = uploads ? Reply("uploads") : ErrorReply(uploads.error());
       if (uploads) reply["uploads"] = *uploads;
       SendLine(fd, reply);
+    } else if ((command == "prefetch" || command == "evict") && handlers_.walk) {
+      ServeWalk(fd, request, command == "evict");
     } else if (command == "sync") {
-      ServeLong(fd, handlers_.sync);
+      ServeLong(fd, Plain(handlers_.sync));
     } else if (command == "wait") {
       // Says that it is heard before the caller does what makes the daemon end.
-      SendLine(fd, Progress());
-      ServeLong(fd, handlers_.wait);
+      SendLine(fd, Progress(handlers_.progress()));
+      ServeLong(fd, Plain(handlers_.wait));
     } else if (command == "end") {
-      json reply = Progress();
+      json reply = Progress(handlers_.progress());
       reply["reply"] = "ending";
       SendLine(fd, reply);
       handlers_.end();
@@ -200,8 +202,7 @@ class Server final : public ControlServer {
     return std::nullopt;
   }
 
-  json Progress() const {
-    const SyncProgress progress = handlers_.progress();
+  static json Progress(const SyncProgress& progress) {
     json reply = Reply("progress");
     reply["files"] = progress.files;
     reply["bytes"] = progress.bytes;
@@ -211,30 +212,49 @@ class Server final : public ControlServer {
     return reply;
   }
 
-  void ServeLong(int fd, const std::function<Status(const CallOptions&)>& handler) {
-    auto running = std::make_shared<RunningSync>();
+  LongWork Plain(const std::function<Status(const CallOptions&)>& handler) const {
+    const auto run = [&handler](const CallOptions& call) -> Result<json> {
+      QUAY_TRY(handler(call));
+      return json::object();
+    };
+    return {run, handlers_.progress};
+  }
+
+  void ServeWalk(int fd, const json& request, bool evict) {
+    WalkRequest walk;
+    walk.evict = evict;
+    for (const json& inode : request.value("inodes", json::array())) {
+      if (inode.is_number_unsigned()) walk.inodes.push_back(inode.get<uint64_t>());
+    }
+    ServeLong(fd, handlers_.walk(walk));
+  }
+
+  void ServeLong(int fd, const LongWork& work) {
+    auto running = std::make_shared<Running>();
     const std::stop_callback stop(cancel_.get_token(),
                                   [running] { running->cancel.request_stop(); });
-    syncs_.Post([&handler, running] {
+    syncs_.Post([work, running] {
       CallOptions call;
       call.cancel = running->cancel.get_token();
-      Status outcome = handler(call);
+      Result<json> outcome = work.run(call);
       const MutexLock lock(running->mutex);
       running->outcome = std::move(outcome);
       running->changed.NotifyAll();
     });
     for (;;) {
-      const std::optional<Status> outcome = WaitForOutcome(*running);
+      const std::optional<Result<json>> outcome = WaitForOutcome(*running);
       if (outcome) {
-        SendLine(fd, outcome->ok() ? Reply("done") : ErrorReply(outcome->error()));
+        json reply = outcome->ok() ? Reply("done") : ErrorReply(outcome->error());
+        if (outcome->ok()) reply.update(**outcome);
+        SendLine(fd, reply);
         return;
       }
       // Nobody listens any more: what is under way may finish, nobody waits for it.
-      if (!SendLine(fd, Progress())) running->cancel.request_stop();
+      if (!SendLine(fd, Progress(work.progress()))) running->cancel.request_stop();
     }
   }
 
-  static std::optional<Status> WaitForOutcome(RunningSync& running) {
+  static std::optional<Result<json>> WaitForOutcome(Running& running) {
     const SteadyTime deadline = std::chrono::steady_clock::now() + kProgressInterval;
     MutexLock lock(running.mutex);
     while (!running.outcome) {

@@ -16,12 +16,27 @@
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
 
 #include "base/call.h"
 #include "base/result.h"
 #include "fs/program/progress.h"
 
 namespace quayfs::program {
+
+/// `run` blocks and returns what the reply holds besides; `progress` may be called by another
+/// thread meanwhile.
+struct LongWork {
+  std::function<Result<nlohmann::json>(const CallOptions& call)> run;
+  std::function<SyncProgress()> progress;
+};
+
+/// Brings what the inodes hold, and what lies below them, into the cache, or drops it from there
+/// (cache_walk.h).
+struct WalkRequest {
+  std::vector<uint64_t> inodes;
+  bool evict = false;
+};
 
 /// What the daemon can be asked. Each may be called by several threads at once.
 struct ControlHandlers {
@@ -31,6 +46,7 @@ struct ControlHandlers {
   std::function<std::string()> metrics;                 // never blocks
   /// Sets the log's level if there is a name, and returns the one in effect. kInvalidArgument.
   std::function<Result<std::string>(const std::string& name)> log_level;
+  std::function<LongWork(const WalkRequest& request)> walk;  // never blocks
   /// Blocks until the daemon is about to end: OK if everything is in the bucket.
   std::function<Status(const CallOptions& call)> wait;
   /// The ids of the multipart uploads that are the daemon's (known_uploads.h).

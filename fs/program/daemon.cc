@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <csignal>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -17,17 +19,21 @@
 #include "base/disk.h"
 #include "base/executor.h"
 #include "base/log.h"
+#include "base/log_format.h"
 #include "base/log_level.h"
 #include "base/mutex.h"
 #include "base/text.h"
 #include "cache/cache.h"
 #include "fs/file_system.h"
 #include "fs/fuse/fuse_mount.h"
+#include "fs/program/cache_walk.h"
 #include "fs/program/control_server.h"
 #include "fs/program/exit_status.h"
+#include "fs/program/fresh_credentials.h"
 #include "fs/program/known_uploads.h"
 #include "fs/program/messages.h"
 #include "fs/program/metrics.h"
+#include "fs/program/metrics_server.h"
 #include "fs/program/mount_point.h"
 #include "fs/program/mount_record.h"
 #include "fs/program/mount_table.h"
@@ -78,6 +84,8 @@ class Daemon {
         source_(request.source),
         on_terminal_(request.on_terminal),
         service_(request.service),
+        read_again_(request.read_again),
+        reopen_log_(request.reopen_log),
         started_(SystemClock().Now()) {}
 
   int Run(Readiness& readiness) {
@@ -101,6 +109,8 @@ class Daemon {
       ended_.NotifyAll();
     }
     control_.reset();
+    metrics_.reset();
+    TellLeftOut();
     Log(LogLevel::kInfo, "mount.ended", {{"mount_point", mount_point_}});
     return served.ok() && published.ok() ? kExitOk : kExitFailed;
   }
@@ -119,7 +129,8 @@ class Daemon {
     place.gid = ::getegid();
     place.host_name = HostName();
     place.source = source_;
-    const RoomConfigs rooms = Translate(config_, place);
+    RoomConfigs rooms = Translate(config_, place);
+    FreshCredentials::Attach(fresh_credentials_, &rooms.store);
 
     probe_ = RecallProbe(config_.store, config_.path, started_);
     OpenOptions options;
@@ -149,6 +160,7 @@ class Daemon {
     QUAY_ASSIGN(mount_, FuseMount::Mount(rooms.fuse, *file_system_));
     QUAY_ASSIGN(signals_,
                 SignalWatcher::Start([this](int signal, int count) { OnSignal(signal, count); }));
+    OpenMetricsPort();
     return OpenControlSocket();
   }
 
@@ -160,6 +172,18 @@ class Daemon {
       if (!may_come || std::chrono::steady_clock::now() + kStartPause >= call.deadline)
         return reached;
       SystemClock().Sleep(kStartPause, {});
+    }
+  }
+
+  void OpenMetricsPort() {
+    if (!config_.metrics_port) return;
+    auto server = MetricsServer::Start(static_cast<uint16_t>(*config_.metrics_port),
+                                       [this] { return Metrics(); });
+    if (server) {
+      metrics_ = *std::move(server);
+    } else {
+      // Nothing else needs it.
+      Log(LogLevel::kWarning, "metrics.unavailable", {{"error", server.error().message()}});
     }
   }
 
@@ -197,6 +221,7 @@ class Daemon {
       return std::string(LogLevelName(LogThreshold()));
     };
     handlers.wait = [this](const CallOptions& call) { return WaitForOutcome(call); };
+    handlers.walk = [this](const WalkRequest& request) { return Walk(request); };
     handlers.uploads = [this]() -> Result<nlohmann::json> {
       QUAY_ASSIGN(const KnownUploads known, ReadKnownUploads(*cache_->state()));
       return KnownUploadsJson(known);
@@ -211,6 +236,17 @@ class Daemon {
     // Everything else works without it.
     Log(LogLevel::kWarning, "control.unavailable", {{"error", control.error().ToString()}});
     return {};
+  }
+
+  LongWork Walk(const WalkRequest& request) {
+    const auto walk = std::make_shared<CacheWalk>(*file_system_, background_);
+    const auto run = [this, walk, request](const CallOptions& call) -> Result<nlohmann::json> {
+      QUAY_ASSIGN(const WalkResult done,
+                  request.evict ? walk->Evict(request.inodes, call)
+                                : walk->Prefetch(request.inodes, config_.cache.size, call));
+      return nlohmann::json({{"files", done.files}, {"bytes", done.bytes}});
+    };
+    return {run, [walk] { return walk->progress(); }};
   }
 
   SyncProgress Progress() const {
@@ -252,6 +288,7 @@ class Daemon {
     facts.probe = probe_.probe;
     facts.probe_note = probe_.note;
     facts.set_aside = ListSetAside(*cache_->state(), SystemDisk());
+    if (config_.store.provider != "local") facts.requests = &requests_;
     facts.state = leaving_ ? "leaving" : "serving";
     const MutexLock lock(mutex_);
     facts.leaving_since = leaving_since_;
@@ -347,6 +384,7 @@ class Daemon {
 
   // On the signal watcher's thread, which must stay free to take the second signal.
   void OnSignal(int signal, int count) {
+    if (signal == SIGHUP) return OnHangUp();
     if (count > 1) EndNow("a second signal");
     Log(LogLevel::kInfo, "mount.stopping",
         {{"signal", signal},
@@ -364,6 +402,30 @@ class Daemon {
         Log(LogLevel::kWarning, "publish.failed", {{"error", published.error().ToString()}});
       mount_->Stop();
     });
+  }
+
+  /// The log file may have been renamed, and keys renewed. Secrets may come from programs that take
+  /// their time.
+  void OnHangUp() {
+    const Status reopened = reopen_log_ ? reopen_log_() : Status();
+    if (!reopened) Log(LogLevel::kError, "log.lost", {{"error", reopened.error().ToString()}});
+    background_.Post([this] { ReadCredentialsAgain(); });
+  }
+
+  void ReadCredentialsAgain() {
+    const auto config = read_again_ ? read_again_() : Result<MountConfig>(config_);
+    if (!config) {
+      Log(LogLevel::kError, "config.not_reloaded",
+          {{"config", config_.path},
+           {"error", OneLine(config.error().message())},
+           {"advice", "the credentials stay what they were; mend it and reload again"}});
+      return;
+    }
+    fresh_credentials_->Offer(config->store.credentials);
+    Log(LogLevel::kInfo, "config.reloaded",
+        {{"config", config_.path},
+         {"taken", "credentials"},
+         {"advice", "anything else takes effect with the next mount"}});
   }
 
   /// Waits for nothing: requests to the store, and those who have called the file system, may be
@@ -427,6 +489,9 @@ class Daemon {
   const std::string source_;
   const bool on_terminal_;
   const ServiceManager service_;
+  const std::function<Result<MountConfig>()> read_again_;
+  const std::function<Status()> reopen_log_;
+  const std::shared_ptr<FreshCredentials> fresh_credentials_ = std::make_shared<FreshCredentials>();
   const WallTime started_;
   std::atomic<bool> leaving_ = false;
   std::atomic<bool> unmounted_ = false;  // Run() has returned
@@ -449,6 +514,7 @@ class Daemon {
   std::unique_ptr<FuseMount> mount_;
   std::unique_ptr<SignalWatcher> signals_;
   std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<MetricsServer> metrics_;
   std::jthread progress_shower_ QUAY_GUARDED_BY(mutex_);
   std::jthread reporter_ QUAY_GUARDED_BY(mutex_);
 };

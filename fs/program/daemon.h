@@ -12,8 +12,10 @@
 
 #pragma once
 
+#include <functional>
 #include <string>
 
+#include "base/result.h"
 #include "fs/program/launch.h"
 #include "fs/program/service_manager.h"
 #include "mount-configs/mount_config.h"
@@ -25,6 +27,9 @@ struct ServeRequest {
   std::string source;        // MountPlace::source
   bool on_terminal = false;  // standard error is one, and shows how far it is when it ends
   ServiceManager service;    // is told how the daemon is
+  // On SIGHUP; either may be empty. Called by threads of the daemon.
+  std::function<Result<MountConfig>()> read_again;  // the config, with its secrets
+  std::function<Status()> reopen_log;
 };
 
 /// Serves `config` and returns the exit status. REQUIRES: the process has no threads yet.

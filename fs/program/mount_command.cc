@@ -2,10 +2,15 @@
 
 #include <unistd.h>
 
+#include <chrono>
+#include <filesystem>
+#include <functional>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "base/log.h"
+#include "base/log_format.h"
 #include "base/unique_fd.h"
 #include "fs/program/commands.h"
 #include "fs/program/daemon.h"
@@ -22,6 +27,8 @@ namespace quayfs::program {
 namespace {
 
 constexpr int kPredecessorMs = 3000;
+// Of one event: a dead store fails every call.
+constexpr int kLinesPerMinute = 60;
 
 int Fail(const Error& error) {
   PrintError(OneLine(error.message()));
@@ -35,6 +42,22 @@ Status WaitForPredecessor(const std::string& mount_point) {
   if (!daemon || WaitForEnd(daemon->pid, kPredecessorMs)) return {};
   const auto still = FindDaemonOf(mount_point);
   return still ? Error(Code::kBusy, WhyStillThere(*still)) : Status();
+}
+
+/// The daemon stands in another directory.
+std::string Absolute(const std::string& path) {
+  std::error_code failed;
+  const std::filesystem::path absolute = std::filesystem::absolute(path, failed);
+  return failed ? path : absolute.string();
+}
+
+std::function<Result<MountConfig>()> ReadAgain(const MountRequest& request,
+                                               const MountConfig& config) {
+  // A mount without a config file (s3://BUCKET) is given by its source and options.
+  const std::string source = config.path.empty() ? request.config : config.path;
+  return [source, options = request.options, lenient = request.ignore_unknown] {
+    return LoadConfig(source, options, SecretUse::kResolve, lenient);
+  };
 }
 
 }  // namespace
@@ -55,6 +78,8 @@ int RunMount(const MountRequest& request) {
   if (const auto gone = WaitForPredecessor(place->path); !gone) return Fail(gone.error());
 
   SetLogThreshold(config->log_level);
+  SetLogFormat(config->log_format);
+  SetLogRate({kLinesPerMinute, std::chrono::minutes(1)});
   RaiseFileLimit();
   UniqueFd log_file;
   if (!request.log_file.empty()) {
@@ -63,7 +88,15 @@ int RunMount(const MountRequest& request) {
     log_file = *std::move(opened);
     LogToFile(log_file.get());
   }
-  ServeRequest serve{place->path, request.source, false, {}};
+  ServeRequest serve;
+  serve.mount_point = place->path;
+  serve.source = request.source;
+  serve.read_again = ReadAgain(request, *config);
+  if (log_file.valid()) {
+    serve.reopen_log = [path = Absolute(request.log_file), file = log_file.get()] {
+      return ReopenLogFile(path, file);
+    };
+  }
   if (request.foreground) {
     BlockSignals();
     serve.service = service;

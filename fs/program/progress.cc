@@ -146,7 +146,7 @@ void ProgressDisplay::Show(const SyncProgress& progress, SteadyTime now) {
   if (shown_at_ && now - *shown_at_ < pause) return;
   shown_at_ = now;
   if (style_ == Style::kLines) {
-    fmt::print(stderr, "quayfs: uploading: {}\n", meter_.Text());
+    fmt::print(stderr, "quayfs: {}: {}\n", doing_, meter_.Text());
     return;
   }
   // The cursor goes back, so that whatever else is printed writes over the line.

@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/clock.h"
 
@@ -80,7 +81,9 @@ class ProgressDisplay {
   /// What standard error is fit for; nothing if `quiet`.
   static Style StyleFor(bool quiet);
 
-  explicit ProgressDisplay(Style style) : style_(style) {}
+  /// `doing`: what lines elsewhere begin with.
+  explicit ProgressDisplay(Style style, std::string doing = "uploading")
+      : style_(style), doing_(std::move(doing)) {}
   ~ProgressDisplay() { Clear(); }
   ProgressDisplay(const ProgressDisplay&) = delete;
   ProgressDisplay& operator=(const ProgressDisplay&) = delete;
@@ -93,6 +96,7 @@ class ProgressDisplay {
 
  private:
   const Style style_;
+  const std::string doing_;
   ProgressMeter meter_;
   std::optional<SteadyTime> shown_at_;
   bool on_screen_ = false;

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <utility>
@@ -33,6 +34,8 @@
 
 namespace quayfs::program {
 namespace {
+
+using nlohmann::json;
 
 constexpr size_t kBackgroundThreads = 16;
 constexpr auto kStartTimeout = std::chrono::seconds(15);
@@ -83,6 +86,34 @@ void PrintHeld(const HeldState& held) {
   }
 }
 
+json HeldJson(const HeldState& held, const std::string& directory) {
+  json items = json::array();
+  for (const HeldItem& item : held.items) {
+    json one = {{"path", item.path}, {"inode", item.row.ino}, {"kind", KindOf(item)}};
+    if (item.content) one["bytes"] = item.dirty_bytes();
+    if (const std::string remark = Remark(item); !remark.empty())
+      one["remark"] = remark.substr(3, remark.size() - 4);  // without "  (" and ")"
+    items.push_back(std::move(one));
+  }
+  json set_aside = json::array();
+  for (const SetAside& one : held.set_aside)
+    set_aside.push_back({{"path", one.path}, {"bytes", one.bytes}, {"why", one.why}});
+  return {{"directory", directory},
+          {"bucket", held.bucket},
+          {"damage", held.damage},
+          {"nothing_left", held.nothing()},
+          {"bytes", held.content_bytes()},
+          {"items", std::move(items)},
+          {"removals", held.removals},
+          {"uploads_to_abort", held.known_uploads.aborting.size()},
+          {"set_aside", std::move(set_aside)}};
+}
+
+void PrintJson(const json& value) {
+  // Names of files may be any bytes; JSON must be UTF-8.
+  fmt::print("{}\n", value.dump(2, ' ', false, json::error_handler_t::replace));
+}
+
 /// One line: how much there is, and whose.
 std::string Summary(const HeldState& held, const std::string& directory) {
   if (held.nothing()) return fmt::format("{} holds nothing that is not in its bucket", directory);
@@ -95,6 +126,10 @@ std::string Summary(const HeldState& held, const std::string& directory) {
 }
 
 int List(const RecoverRequest& request, const HeldState& held) {
+  if (request.json) {
+    PrintJson(HeldJson(held, request.directory));
+    return held.nothing() ? kExitOk : kExitLeft;
+  }
   PrintHeld(held);
   fmt::print("{}\n", Summary(held, request.directory));
   if (!held.damage.empty()) PrintError(OneLine(held.damage));
@@ -123,11 +158,22 @@ int Export(const RecoverRequest& request, const HeldState& held, const MountConf
   if (!held.damage.empty()) PrintError(OneLine(held.damage));
   const auto report = ExportHeld(held, request.export_to, SystemDisk(), store.get());
   if (!report) return Fail(report.error().message());
+  const int status = report->complete() && held.damage.empty() ? kExitOk : kExitLeft;
+  if (request.json) {
+    json result = HeldJson(held, request.directory);
+    result["exported"] = {{"to", request.export_to},
+                          {"files", report->files},
+                          {"bytes", report->bytes},
+                          {"notes", report->notes},
+                          {"failed", report->failed}};
+    PrintJson(result);
+    return status;
+  }
   for (const std::string& note : report->notes) fmt::print("{}\n", OneLine(note));
   for (const std::string& failed : report->failed) PrintError(OneLine(failed));
   fmt::print("exported {}, {}, to {}; {} is as it was\n", Count(report->files, "file"),
              FormatSize(report->bytes), request.export_to, request.directory);
-  return report->complete() && held.damage.empty() ? kExitOk : kExitLeft;
+  return status;
 }
 
 /// A mount without a mount point.
@@ -220,8 +266,12 @@ int Upload(const RecoverRequest& request, const MountConfig& config) {
   if (!lock) return Fail(lock.error().message());
   const auto left = ReadHeld(request.directory, SystemDisk());
   if (!left) return Fail(left.error().message());
-  PrintHeld(*left);
-  fmt::print("{}\n", Summary(*left, request.directory));
+  if (request.json) {
+    PrintJson(HeldJson(*left, request.directory));
+  } else {
+    PrintHeld(*left);
+    fmt::print("{}\n", Summary(*left, request.directory));
+  }
   return left->nothing() ? kExitOk : kExitLeft;
 }
 

@@ -44,7 +44,8 @@ class Watcher final : public SignalWatcher {
       signalfd_siginfo info{};
       if (::read(signals_.get(), &info, sizeof(info)) != static_cast<ssize_t>(sizeof(info)))
         continue;
-      if (info.ssi_signo != SIGHUP) on_signal_(static_cast<int>(info.ssi_signo), ++count);
+      const int signal = static_cast<int>(info.ssi_signo);
+      on_signal_(signal, signal == SIGHUP ? 0 : ++count);
     }
   }
 

@@ -17,7 +17,7 @@ class SignalWatcher {
   virtual ~SignalWatcher() = default;  // stops watching; waits for a handler that is running
 
   /// Calls `on_signal(number, count)` on its thread for each SIGTERM and SIGINT; `count` is 1 for
-  /// the first of them. SIGHUP is taken and ignored. REQUIRES: BlockSignals() before any thread was
+  /// the first of them. For SIGHUP it is 0. REQUIRES: BlockSignals() before any thread was
   /// started.
   static Result<std::unique_ptr<SignalWatcher>> Start(
       std::function<void(int signal, int count)> on_signal);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,10 +11,12 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "fs/program/commands.h"
 #include "fs/program/control_client.h"
 #include "fs/program/exit_status.h"
@@ -23,13 +26,14 @@
 #include "fs/program/mount_table.h"
 #include "fs/program/other_daemon.h"
 #include "fs/program/status_report.h"
+#include "fs/program/watch.h"
 
 namespace quayfs::program {
 namespace {
 
 using nlohmann::json;
 
-constexpr auto kWatchPause = std::chrono::seconds(2);
+constexpr auto kWatchPause = std::chrono::seconds(1);
 
 struct MountStatus {
   std::string mount_point;
@@ -120,14 +124,36 @@ void PrintJson(const std::vector<MountStatus>& mounts) {
   fmt::print("{}\n", json({{"mounts", all}}).dump(2, ' ', false, json::error_handler_t::replace));
 }
 
-int RunStatusOnce(const std::string& mount_point, bool as_json) {
+/// The columns and lines of the terminal.
+winsize TerminalSize() {
+  winsize size{};
+  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0 || size.ws_row == 0) {
+    size.ws_col = 80;
+    size.ws_row = 24;
+  }
+  return size;
+}
+
+/// Over what was there before, without a moment of nothing; what does not fit is cut off.
+void Repaint(const std::string& text) {
+  size_t lines = TerminalSize().ws_row;
+  std::string screen = "\x1b[H";
+  for (const std::string_view line : Split(text, '\n')) {
+    if (--lines == 0) break;
+    screen.append(line) += "\x1b[K\n";
+  }
+  fmt::print("{}\x1b[J", screen);
+}
+
+/// Every mount that is asked for. Null: it could not be found out, which has been said.
+std::optional<std::vector<MountStatus>> AskAll(const std::string& mount_point) {
   const auto entries = Select(mount_point);
   std::vector<MountStatus> mounts;
   if (!entries) {
     const auto leaving = LeavingAt(mount_point);
     if (!leaving) {
       PrintError(OneLine(entries.error().message()));
-      return kExitFailed;
+      return std::nullopt;
     }
     mounts.push_back(*leaving);
   } else {
@@ -136,39 +162,69 @@ int RunStatusOnce(const std::string& mount_point, bool as_json) {
       for (MountStatus& leaving : Leaving(*entries)) mounts.push_back(std::move(leaving));
     }
   }
-  const bool failed = std::any_of(mounts.begin(), mounts.end(),
-                                  [](const MountStatus& mount) { return !mount.failed.empty(); });
-  if (as_json) {
-    PrintJson(mounts);
-  } else if (mounts.empty()) {
-    fmt::print("no quayfs is mounted\n");
-  }
+  return mounts;
+}
+
+bool AnyFailed(const std::vector<MountStatus>& mounts) {
+  return std::any_of(mounts.begin(), mounts.end(),
+                     [](const MountStatus& mount) { return !mount.failed.empty(); });
+}
+
+void PrintText(const std::vector<MountStatus>& mounts) {
+  if (mounts.empty()) fmt::print("no quayfs is mounted\n");
   for (const MountStatus& mount : mounts) {
-    if (as_json) break;
     if (mount.failed.empty()) {
       fmt::print("{}", RenderStatus(mount.status));
     } else {
       PrintError(OneLine(fmt::format("{}: {}", mount.mount_point, mount.failed)));
     }
   }
-  return failed ? kExitFailed : kExitOk;
+}
+
+/// Until the mount is gone, or nobody reads any more.
+int WatchMounts(const StatusRequest& request) {
+  const bool terminal = ::isatty(STDOUT_FILENO) == 1 && !request.json;
+  Watch watch;
+  if (terminal) fmt::print("\x1b[2J");
+  for (;;) {
+    const auto mounts = AskAll(request.mount_point);
+    const bool failed = !mounts || AnyFailed(*mounts);
+    if (failed && !request.mount_point.empty()) return kExitFailed;
+    if (request.json && mounts) {
+      PrintJson(*mounts);
+    } else if (mounts) {
+      const auto now = std::chrono::steady_clock::now();
+      std::string text = mounts->empty() ? "no quayfs is mounted\n" : "";
+      for (const MountStatus& mount : *mounts) {
+        text += mount.failed.empty()
+                    ? watch.Render(mount.status, now, TerminalSize().ws_col)
+                    : OneLine(fmt::format("{}: {}", mount.mount_point, mount.failed)) + "\n";
+        text += '\n';
+      }
+      if (terminal) {
+        Repaint(text);
+      } else {
+        fmt::print("{}", text);
+      }
+    }
+    std::fflush(stdout);
+    if (std::ferror(stdout) != 0) return failed ? kExitFailed : kExitOk;
+    SystemClock().Sleep(kWatchPause, {});
+  }
 }
 
 }  // namespace
 
 int RunStatus(const StatusRequest& request) {
-  if (!request.watch) return RunStatusOnce(request.mount_point, request.json);
-  const bool terminal = ::isatty(STDOUT_FILENO) == 1;
-  for (;;) {
-    // From the top, over what was there.
-    if (terminal) fmt::print("\x1b[H\x1b[2J");
-    const int status = RunStatusOnce(request.mount_point, request.json);
-    std::fflush(stdout);
-    // Nobody reads any more, or the mount is gone.
-    if (std::ferror(stdout) != 0 || (status != kExitOk && !request.mount_point.empty()))
-      return status;
-    SystemClock().Sleep(kWatchPause, {});
+  if (request.watch) return WatchMounts(request);
+  const auto mounts = AskAll(request.mount_point);
+  if (!mounts) return kExitFailed;
+  if (request.json) {
+    PrintJson(*mounts);
+  } else {
+    PrintText(*mounts);
   }
+  return AnyFailed(*mounts) ? kExitFailed : kExitOk;
 }
 
 }  // namespace quayfs::program

@@ -117,6 +117,34 @@ json PendingJson(const PendingWork& pending) {
           {"retried", std::move(retried)}};
 }
 
+/// What the mount has sent to its store, by kind; absent kinds have not been used.
+json TrafficJson(const s3::RequestCounters& counters) {
+  constexpr double kNanosecondsPerSecond = 1e9;
+  uint64_t sent = 0;
+  uint64_t received = 0;
+  json requests = json::object();
+  for (size_t k = 0; k < s3::kRequestKinds; ++k) {
+    const auto kind = static_cast<s3::RequestKind>(k);
+    const auto& counted = counters.of(kind);
+    sent += counted.sent_bytes;
+    received += counted.received_bytes;
+    uint64_t all = 0;
+    for (const auto& replies : counted.replies) all += replies;
+    if (all == 0) continue;
+    // No reply, or one that asks for patience; 404 and the like are answers.
+    const uint64_t failed = counted.replies[0] + counted.replies[s3::kStatusClasses - 1];
+    requests[std::string(s3::RequestKindName(kind))] = {
+        {"count", all},
+        {"failed", failed},
+        {"seconds", static_cast<double>(counted.latency_ns) / kNanosecondsPerSecond}};
+  }
+  return {{"sent_bytes", sent},
+          {"received_bytes", received},
+          {"retries", counters.retries()},
+          {"throttled", counters.throttled()},
+          {"requests", std::move(requests)}};
+}
+
 json SetAsideJson(const std::vector<SetAside>& set_aside) {
   json list = json::array();
   for (const SetAside& one : set_aside) {
@@ -203,6 +231,7 @@ json MakeStatus(const StatusFacts& facts, const MountConfig& config) {
     status["leaving"] = std::move(leaving);
   }
   status["pending"] = PendingJson(facts.pending);
+  if (facts.requests != nullptr) status["traffic"] = TrafficJson(*facts.requests);
   status["open_files"] = facts.pending.open_files;
   status["known_inodes"] = facts.pending.known_inodes;
   status["conflicts"] = facts.pending.conflicts;

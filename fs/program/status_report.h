@@ -15,6 +15,7 @@
 #include "mount-configs/mount_config.h"
 #include "providers/object_store.h"
 #include "providers/probe_memory.h"
+#include "s3/request_counters.h"
 
 namespace quayfs::program {
 
@@ -39,7 +40,8 @@ struct StatusFacts {
   Capabilities capabilities_at_start;  // before the store has refused anything
   std::optional<RememberedProbe> probe;
   std::string probe_note;  // where the probe comes from, or why there is none; for people
-  std::string state;       // "serving", "leaving"
+  const s3::RequestCounters* requests = nullptr;  // null: the store needs none
+  std::string state;                              // "serving", "leaving"
   std::optional<WallTime> leaving_since;
   std::optional<WallTime> leaving_until;  // then it gives up what it cannot bring to the bucket
 };

@@ -2,11 +2,16 @@
 //
 // `quayfs metrics` and `quayfs log-level` on a running mount.
 
+#include <arpa/inet.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <regex>
 #include <string>
 
+#include "base/unique_fd.h"
 #include "tests/mount/mount_fixture.h"
 
 namespace quayfs::mounttest {
@@ -52,6 +57,46 @@ TEST_F(MetricsTest, CountWhatTheMountDoes) {
   EXPECT_THAT(text_, Not(HasSubstr("cold"))) << "no names of files";
   const ProgramResult all = RunQuayfs({"metrics"});
   EXPECT_THAT(all.out, HasSubstr(env().mount_point()));
+}
+
+/// A port that nobody has right now.
+int FreePort() {
+  const UniqueFd probe(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  auto* const generic =
+      reinterpret_cast<sockaddr*>(&address);  // NOLINT: how the socket API takes addresses
+  EXPECT_EQ(::bind(probe.get(), generic, size), 0);
+  EXPECT_EQ(::getsockname(probe.get(), generic, &size), 0);
+  return ntohs(address.sin_port);
+}
+
+TEST_F(MetricsTest, ArePutOutAtALoopbackPortIfTheConfigSaysSo) {
+  const std::string port = std::to_string(FreePort());
+  ASSERT_NO_FATAL_FAILURE(env().Mount({"-o", "metrics.port=" + port}));
+  const auto fetch = [&](const std::string& path, const std::string& method = "GET") {
+    return RunCommand(
+        {"curl", "-sS", "-i", "-m", "20", "-X", method, "http://127.0.0.1:" + port + path});
+  };
+  const ProgramResult metrics = fetch("/metrics");
+  ASSERT_EQ(metrics.status, 0) << metrics.err << env().LogText();
+  EXPECT_THAT(metrics.out, HasSubstr("HTTP/1.1 200 OK"));
+  EXPECT_THAT(metrics.out, HasSubstr("Content-Type: text/plain; version=0.0.4"));
+  EXPECT_THAT(metrics.out, HasSubstr("quayfs_request_duration_seconds_bucket{mount="));
+  EXPECT_THAT(metrics.out, HasSubstr("quayfs_dirty_bytes{mount="));
+  EXPECT_THAT(metrics.out, Not(HasSubstr("test-secret")));
+  EXPECT_THAT(fetch("/").out, HasSubstr("HTTP/1.1 404 "));
+  EXPECT_THAT(fetch("/metrics", "POST").out, HasSubstr("HTTP/1.1 405 "));
+  const ProgramResult listening = RunCommand({"cat", "/proc/net/tcp"});
+  EXPECT_THAT(listening.out,
+              HasSubstr(fmt::format("0100007F:{:04X} 00000000:0000 0A", std::stoi(port))))
+      << "at the loopback address only";
+  env().Unmount();
+  EXPECT_NE(fetch("/metrics").status, 0);
+  ASSERT_NO_FATAL_FAILURE(env().Mount());
+  EXPECT_NE(fetch("/metrics").status, 0) << "nothing listens unless it is told to";
 }
 
 TEST_F(MetricsTest, TheLogsLevelCanBeChangedWhileItRuns) {

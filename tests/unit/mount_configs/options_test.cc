@@ -127,6 +127,8 @@ const std::vector<Row>& Rows() {
       {"mount.timeout", "\"5m\"", "\"5m\"", "5", "must be a time", ""},
       {"mount.start_timeout", "\"2m\"", "\"2m\"", "5", "must be a time", ""},
       {"mount.capacity", "\"10TiB\"", "\"10TiB\"", "\"1B!\"", "must be a size", ""},
+      {"metrics.port", "9817", "9817", "65536", "from 1 to 65535", ""},
+      {"log.format", "\"json\"", "\"json\"", "\"jsn\"", "did you mean \"json\"?", ""},
       {"log.level", "\"debug\"", "\"debug\"", "\"debgu\"", "did you mean \"debug\"?", ""},
   };
   return *rows;
