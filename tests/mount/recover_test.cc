@@ -15,6 +15,7 @@
 #include <csignal>
 #include <filesystem>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -134,6 +135,33 @@ TEST_F(RecoverTest, ShowsWhatIsHeldAndChangesNothing) {
     EXPECT_THAT(listed.out, HasSubstr(words));
   EXPECT_THAT(listed.out, Not(HasSubstr("test-secret")));
   EXPECT_THAT(Snapshot(), ::testing::ContainerEq(before));
+}
+
+TEST_F(RecoverTest, InJsonItSaysTheSame) {
+  ASSERT_NO_FATAL_FAILURE(MakeHeld());
+  ASSERT_NO_FATAL_FAILURE(Kill());
+  const ProgramResult listed = Recover({"--json"});
+  EXPECT_EQ(listed.status, 1) << listed.err;
+  const auto held = nlohmann::json::parse(listed.out);
+  EXPECT_EQ(held["nothing_left"], false);
+  EXPECT_EQ(held["removals"], 1);
+  EXPECT_EQ(held["damage"], "");
+  std::map<std::string, nlohmann::json> items;
+  for (const auto& item : held["items"]) items[item["path"].get<std::string>()] = item;
+  EXPECT_EQ(items["d/new"]["kind"], "content");
+  EXPECT_EQ(items["d/new"]["bytes"], new_.size());
+  EXPECT_EQ(items["big"]["remark"], "other bytes of it are in the bucket");
+  EXPECT_EQ(items["new-name"]["kind"], "renamed");
+  const ProgramResult exported = Recover({"--json", "--export", out_});
+  EXPECT_EQ(exported.status, 1) << exported.err;
+  const auto report = nlohmann::json::parse(exported.out)["exported"];
+  EXPECT_EQ(report["to"], out_);
+  EXPECT_EQ(report["notes"].size(), 2U) << report;
+  EXPECT_TRUE(report["failed"].empty());
+  env().server()->ClearFaults();
+  const ProgramResult uploaded = Recover({"--json", "-q", "--config", env().config_path()});
+  EXPECT_EQ(uploaded.status, 0) << uploaded.out << uploaded.err;
+  EXPECT_EQ(nlohmann::json::parse(uploaded.out)["nothing_left"], true);
 }
 
 TEST_F(RecoverTest, WritesOutWhatIsHeld) {

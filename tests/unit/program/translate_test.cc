@@ -68,6 +68,13 @@ TEST(Translate, WhoeverMountsOwnsWhatHasNoOwner) {
   EXPECT_EQ(rooms.file_system.default_directory_mode, 0750U);
   config.mount.uid = 7;
   config.mount.gid = 8;
+  config.mount.file_mode = 0666;
+  config.mount.directory_mode = 0777;
+  EXPECT_EQ(Translate(config, Place()).file_system.default_file_mode, 0640U);
+  EXPECT_EQ(Translate(config, Place()).file_system.default_directory_mode, 0750U);
+  config.mount.umask = 0;
+  EXPECT_EQ(Translate(config, Place()).file_system.default_file_mode, 0666U);
+  EXPECT_EQ(Translate(config, Place()).file_system.default_directory_mode, 0777U);
   rooms = Translate(config, Place());
   EXPECT_EQ(rooms.file_system.default_uid, 7U);
   EXPECT_EQ(rooms.file_system.default_gid, 8U);
@@ -88,6 +95,14 @@ TEST(Translate, PoliciesKeepTheirMeaning) {
   config.consistency.trust = MountConfig::Trust::kCloseToOpen;
   EXPECT_EQ(Translate(config, Place()).file_system.conflict, ConflictPolicy::kOverwrite);
   EXPECT_TRUE(Translate(config, Place()).file_system.close_to_open);
+
+  using Durability = FileSystemConfig::Durability;
+  EXPECT_EQ(Translate(config, Place()).file_system.fsync, Durability::kRemote);
+  EXPECT_EQ(Translate(config, Place()).file_system.close, Durability::kLocal);
+  config.fsync = MountConfig::Fsync::kLocal;
+  config.close = MountConfig::Close::kRemote;
+  EXPECT_EQ(Translate(config, Place()).file_system.fsync, Durability::kLocal);
+  EXPECT_EQ(Translate(config, Place()).file_system.close, Durability::kRemote);
 }
 
 }  // namespace

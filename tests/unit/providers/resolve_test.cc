@@ -49,6 +49,12 @@ TEST(Resolve, TimeoutsAreTheUsersOrTheUsualOnes) {
   config.connect_timeout = std::chrono::seconds(3);
   config.stall_timeout = std::chrono::seconds(7);
   EXPECT_EQ(Client(config).http.connect_timeout, Duration(std::chrono::seconds(3)));
+  config.upload_limit = 4;
+  config.download_limit = 5;
+  config.max_connections = 6;
+  EXPECT_EQ(Client(config).http.upload_bytes_per_second, 4U);
+  EXPECT_EQ(Client(config).http.download_bytes_per_second, 5U);
+  EXPECT_EQ(Client(config).http.max_connections_per_host, 6U);
   EXPECT_EQ(Client(config).http.low_speed_time, Duration(std::chrono::seconds(7)));
 }
 
