@@ -102,6 +102,7 @@ class CrashWriter {
   /// The objects that a bucket has to show, by key below `prefix`: bodies.
   void AddObjects(const std::string& prefix, std::map<std::string, std::string>* objects) const;
 
+  /// Acknowledged so far; may be asked while it runs.
   size_t steps() const { return steps_; }
   const std::string& folder() const { return folder_; }
   /// The last steps, for people.
@@ -145,7 +146,7 @@ class CrashWriter {
   std::optional<Step> in_flight_;
   ModelTree in_flight_node_;  // of a write
   std::deque<std::string> history_;
-  size_t steps_ = 0;
+  std::atomic<size_t> steps_{0};
 };
 
 }  // namespace quayfs::mounttest

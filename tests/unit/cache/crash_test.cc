@@ -226,10 +226,11 @@ class Machine {
   }
   /// A hook for the next PUT: what happens to the file while it is under way.
   void DuringPut(std::function<void()> action) {
-    store_.mid_body = [this, action = std::move(action)](const FakeRequest& request) {
-      if (request.kind != Kind::kPut || off()) return;
-      auto once = std::exchange(store_.mid_body, nullptr);
+    store_.mid_body = [this, action = std::move(action)](const FakeRequest& request) -> Status {
+      if (request.kind != Kind::kPut || off()) return {};
+      store_.mid_body = nullptr;
       action();
+      return {};
     };
   }
 

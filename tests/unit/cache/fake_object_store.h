@@ -62,8 +62,8 @@ class FakeObjectStore final : public ObjectStore {
   Hook<const FakeRequest&> before;
   /// The same after the request has had its effect: an error here is an unclear failure.
   Hook<const FakeRequest&> after;
-  /// Called between two pieces of a GET's or part's body.
-  std::function<void(const FakeRequest&)> mid_body;
+  /// The same between two pieces of a GET's or part's body.
+  Hook<const FakeRequest&> mid_body;
   size_t piece = 64ull << 10;  // bytes per DataSink::Write and DataSource::Read
   bool md5_parts = false;      // a part's ETag is the MD5 of its bytes, as with most services
 
@@ -150,7 +150,7 @@ class FakeObjectStore final : public ObjectStore {
       QUAY_TRY(Alive(call));
       const uint64_t count = std::min<uint64_t>(piece, range.end - offset);
       QUAY_TRY(sink.Write(std::as_bytes(std::span(object.data.data() + offset, count))));
-      if (mid_body) mid_body(scope.request());
+      QUAY_TRY(mid_body(scope.request()));
     }
     return ObjectHead{Info(request.key, object), object.properties};
   }
@@ -360,7 +360,7 @@ class FakeObjectStore final : public ObjectStore {
       QUAY_TRY(Alive(call));
       const uint64_t count = std::min<uint64_t>(piece, body.size() - offset);
       QUAY_TRY(data.Read(offset, std::as_writable_bytes(std::span(body.data() + offset, count))));
-      if (mid_body) mid_body(request);
+      QUAY_TRY(mid_body(request));
     }
     return body;
   }

@@ -69,6 +69,7 @@ TEST_F(FetchTest, BytesAreReadableWhileTheRestIsOnItsWay) {
   store.mid_body = [&](const FakeRequest&) {
     sent += store.piece;
     if (sent == 16 << 10) gate.Pass();
+    return Status();
   };
   ReadPattern pattern;
   auto text = TryRead(*file, 0, 16 << 10, &pattern);  // one GET brings more than this
@@ -130,7 +131,10 @@ TEST_F(FetchTest, ARebasedFileKeepsItsBytesAndReadsTheRestElsewhere) {
 TEST_F(FetchTest, ALocalWriteDuringAFetchWins) {
   auto file = OpenObject("a", data);
   Gate gate;
-  store.mid_body = [&](const FakeRequest&) { gate.Pass(); };
+  store.mid_body = [&](const FakeRequest&) {
+    gate.Pass();
+    return Status();
+  };
   std::thread reader([&] { EXPECT_TRUE(TryRead(*file, 0, 64 << 10).ok()); });
   gate.WaitForArrivals(1);
   Write(*file, 30000, "local");
@@ -155,6 +159,7 @@ TEST_F(FetchTest, AFetchOfAnOldVersionBringsNothingBack) {
   std::atomic<bool> first{true};
   store.mid_body = [&](const FakeRequest& request) {
     if (request.kind == Kind::kGet && first.exchange(false)) gate.Pass();
+    return Status();
   };
   std::thread reader([&] { Ignore(TryRead(*file, 4096, 36 << 10)); });
   gate.WaitForArrivals(1);
