@@ -93,13 +93,20 @@ int RunOrphans(const OrphansRequest& request) {
   if (!config) return Fail(config.error().message());
   auto store = OpenStore(config->store);
   if (!store) return Fail(ExplainStoreError(store.error(), *config));
+  // What a mount aborts meanwhile is listed and, afterwards, known to nobody.
+  const auto known_before = FindKnownUploads(config->cache.directory);
   auto uploads = (*store)->ListUploads(config->prefix, {});
   if (!uploads) return Fail(ExplainStoreError(uploads.error(), *config));
   // After the listing: what a mount has recorded by now covers what was listed.
-  const auto known = FindKnownUploads(config->cache.directory);
+  auto known = FindKnownUploads(config->cache.directory);
   if (!known) {
     return Fail(
         fmt::format("which uploads are ours cannot be found out: {}", known.error().message()));
+  }
+  if (known_before) {
+    for (const std::string& id : known_before->aborting) {
+      if (!known->continuing.contains(id)) known->aborting.insert(id);
+    }
   }
   const WallTime now = SystemClock().Now();
   std::vector<Orphan> orphans = JudgeUploads(*std::move(uploads), *known);

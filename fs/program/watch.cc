@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string_view>
@@ -50,7 +51,8 @@ std::string Text(const json& object, const char* key) {
 }
 
 std::string Bar(double share) {
-  const int full = std::clamp(static_cast<int>(share * kBarWidth + 0.5), 0, kBarWidth);
+  const int full =
+      static_cast<int>(std::clamp(std::lround(share * kBarWidth), 0L, long{kBarWidth}));
   return fmt::format("[{}{}]", std::string(static_cast<size_t>(full), '#'),
                      std::string(static_cast<size_t>(kBarWidth - full), '.'));
 }
