@@ -14,7 +14,6 @@ namespace quayfs::s3 {
 namespace {
 
 constexpr std::string_view kAlgorithm = "AWS4-HMAC-SHA256";
-constexpr std::string_view kService = "s3";
 
 // Blanks at the ends are cut and inner runs become one.
 std::string FoldBlanks(std::string_view value) {
@@ -86,27 +85,28 @@ std::string CanonicalRequestV4(const HttpRequest& request,
   return canonical;
 }
 
-std::string ScopeV4(WallTime time, std::string_view region) {
+std::string ScopeV4(WallTime time, std::string_view region, std::string_view service) {
   std::string scope = Day(time) + "/";
   scope += region;
   scope += '/';
-  scope += kService;
+  scope += service;
   scope += "/aws4_request";
   return scope;
 }
 
 std::string StringToSignV4(WallTime time, std::string_view region,
-                           std::string_view canonical_request) {
+                           std::string_view canonical_request, std::string_view service) {
   std::string text(kAlgorithm);
-  text += "\n" + FormatIsoBasic(time) + "\n" + ScopeV4(time, region) + "\n";
+  text += "\n" + FormatIsoBasic(time) + "\n" + ScopeV4(time, region, service) + "\n";
   text += HexEncode(Sha256(canonical_request));
   return text;
 }
 
-std::string SigningKeyV4(std::string_view secret, WallTime time, std::string_view region) {
+std::string SigningKeyV4(std::string_view secret, WallTime time, std::string_view region,
+                         std::string_view service) {
   std::string key = HmacSha256("AWS4" + std::string(secret), Day(time));
   key = HmacSha256(key, region);
-  key = HmacSha256(key, kService);
+  key = HmacSha256(key, service);
   return HmacSha256(key, "aws4_request");
 }
 
@@ -115,12 +115,12 @@ std::string SignatureV4(std::string_view signing_key, std::string_view string_to
 }
 
 std::string SignerV4::SigningKey(WallTime time, std::string_view region) const {
-  const std::string scope = ScopeV4(time, region);
+  const std::string scope = ScopeV4(time, region, service_);
   {
     MutexLock lock(mutex_);
     if (cached_for_ == scope) return cached_key_;
   }
-  std::string key = SigningKeyV4(credentials_.secret_access_key, time, region);
+  std::string key = SigningKeyV4(credentials_.secret_access_key, time, region, service_);
   MutexLock lock(mutex_);
   cached_for_ = scope;
   cached_key_ = key;
@@ -141,9 +141,9 @@ void SignerV4::Sign(HttpRequest* request, std::string_view region, WallTime time
   names.erase(std::unique(names.begin(), names.end()), names.end());
 
   const std::string to_sign =
-      StringToSignV4(time, region, CanonicalRequestV4(*request, names, payload_hash));
+      StringToSignV4(time, region, CanonicalRequestV4(*request, names, payload_hash), service_);
   std::string value(kAlgorithm);
-  value += " Credential=" + credentials_.access_key_id + "/" + ScopeV4(time, region);
+  value += " Credential=" + credentials_.access_key_id + "/" + ScopeV4(time, region, service_);
   value += ",SignedHeaders=" + JoinNames(names);
   value += ",Signature=" + SignatureV4(SigningKey(time, region), to_sign);
   request->headers.Set("Authorization", value);
@@ -155,7 +155,8 @@ void SignerV4::Presign(HttpRequest* request, std::string_view region, WallTime t
   QUAY_CHECK(lifetime >= std::chrono::seconds(1) && lifetime <= std::chrono::hours(24 * 7));
   std::vector<QueryParameter> query = DecodeQuery(request->query);
   query.push_back({"X-Amz-Algorithm", std::string(kAlgorithm)});
-  query.push_back({"X-Amz-Credential", credentials_.access_key_id + "/" + ScopeV4(time, region)});
+  query.push_back(
+      {"X-Amz-Credential", credentials_.access_key_id + "/" + ScopeV4(time, region, service_)});
   query.push_back({"X-Amz-Date", FormatIsoBasic(time)});
   query.push_back({"X-Amz-Expires", std::to_string(lifetime.count())});
   query.push_back({"X-Amz-SignedHeaders", "host"});
@@ -164,8 +165,9 @@ void SignerV4::Presign(HttpRequest* request, std::string_view region, WallTime t
   }
   request->query = EncodeQuery(query);
   const std::string canonical = CanonicalRequestV4(*request, {"host"}, kUnsignedPayload);
-  request->query += "&X-Amz-Signature=" +
-                    SignatureV4(SigningKey(time, region), StringToSignV4(time, region, canonical));
+  request->query +=
+      "&X-Amz-Signature=" +
+      SignatureV4(SigningKey(time, region), StringToSignV4(time, region, canonical, service_));
 }
 
 ChunkChainV4::ChunkChainV4(std::string signing_key, WallTime time, std::string_view region,

@@ -4,7 +4,8 @@
 // of aws-chunked bodies. quayfs does not send aws-chunked bodies; that chain is here for the tests
 // that pin the whole algorithm down. Protocol facts and known answers: protocol.md 3.1 and 7.1.
 //
-// The path of a request is signed exactly as it is sent: encoded once, nothing normalised.
+// The path of a request is signed exactly as it is sent: encoded once, nothing normalised. The
+// service that a scope names is "s3" unless said otherwise ("sts" for AssumeRole).
 
 #pragma once
 
@@ -24,6 +25,8 @@ inline constexpr std::string_view kUnsignedPayload = "UNSIGNED-PAYLOAD";
 inline constexpr std::string_view kEmptyPayloadHash =
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
+inline constexpr std::string_view kS3Service = "s3";
+
 /// Lower-case names of those headers that this client signs: host, content-md5, content-type,
 /// range, and all x-amz-*. Others may be rewritten on the way and are left out. Sorted, each once.
 std::vector<std::string> HeadersToSign(const HttpHeaders& headers);
@@ -37,14 +40,16 @@ std::string CanonicalRequestV4(const HttpRequest& request,
                                std::string_view payload_hash);
 
 /// "20130524/us-east-1/s3/aws4_request".
-std::string ScopeV4(WallTime time, std::string_view region);
+std::string ScopeV4(WallTime time, std::string_view region, std::string_view service = kS3Service);
 
 /// `canonical_request` is hashed in here.
 std::string StringToSignV4(WallTime time, std::string_view region,
-                           std::string_view canonical_request);
+                           std::string_view canonical_request,
+                           std::string_view service = kS3Service);
 
 /// The raw key for one day and region.
-std::string SigningKeyV4(std::string_view secret, WallTime time, std::string_view region);
+std::string SigningKeyV4(std::string_view secret, WallTime time, std::string_view region,
+                         std::string_view service = kS3Service);
 
 /// Hex.
 std::string SignatureV4(std::string_view signing_key, std::string_view string_to_sign);
@@ -52,7 +57,8 @@ std::string SignatureV4(std::string_view signing_key, std::string_view string_to
 /// Signs with one pair of keys. Thread-safe; keeps the signing key of the last day and region.
 class SignerV4 {
  public:
-  explicit SignerV4(Credentials credentials) : credentials_(std::move(credentials)) {}
+  explicit SignerV4(Credentials credentials, std::string service = std::string(kS3Service))
+      : credentials_(std::move(credentials)), service_(std::move(service)) {}
 
   /// Sets x-amz-date, x-amz-content-sha256, the session token if there is one, and Authorization.
   /// REQUIRES: Host is set. `also` names further headers to sign.
@@ -68,6 +74,7 @@ class SignerV4 {
 
  private:
   const Credentials credentials_;
+  const std::string service_;
   mutable Mutex mutex_{LockRank::kLeaf};
   mutable std::string cached_for_ QUAY_GUARDED_BY(mutex_);  // scope
   mutable std::string cached_key_ QUAY_GUARDED_BY(mutex_);

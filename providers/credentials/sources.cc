@@ -13,9 +13,12 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/clock.h"
+#include "base/hash.h"
 #include "base/text.h"
 #include "providers/credentials/aws_profile.h"
 #include "providers/endpoint.h"
+#include "s3/sign_v4.h"
 #include "s3/uri.h"
 #include "s3/xml_reader.h"
 
@@ -28,6 +31,7 @@ using s3::IssuedCredentials;
 constexpr size_t kReplyMax = 64 << 10;
 constexpr std::string_view kInstanceEndpoint = "http://169.254.169.254";
 constexpr std::string_view kContainerHost = "http://169.254.170.2";
+constexpr std::string_view kStsVersion = "2011-06-15";
 constexpr std::string_view kTokenSeconds = "21600";
 
 Error Nothing(std::string text) { return Error(Code::kUnauthenticated, std::move(text)); }
@@ -80,6 +84,10 @@ struct Question {
   std::string url;
   s3::HttpHeaders headers;
   std::string body;
+  /// Sign it with these keys (SigV4), for this region and service.
+  const s3::Credentials* keys = nullptr;
+  std::string region;
+  std::string service;
 };
 
 class TextBody final : public s3::RequestBody {
@@ -117,6 +125,11 @@ class Asker {
     request.path = slash == std::string::npos ? "/" : question.url.substr(slash, mark - slash);
     if (mark != std::string::npos) request.query = question.url.substr(mark + 1);
     request.headers = question.headers;
+    if (question.keys != nullptr) {
+      request.headers.Set("Host", s3::HostHeaderValue(request.scheme, request.host, request.port));
+      const s3::SignerV4 signer(*question.keys, question.service);
+      signer.Sign(&request, question.region, SystemClock().Now(), HexEncode(Sha256(question.body)));
+    }
     const TextBody body(question.body);
     if (question.method == "POST") request.body = &body;
     AnswerReader reader;
@@ -287,6 +300,13 @@ class Sources final : public s3::CredentialSource {
   Result<IssuedCredentials> FromProfile(const CallOptions& call) {
     std::string name = rules_.profile.empty() ? Variable("AWS_PROFILE") : rules_.profile;
     if (name.empty()) name = "default";
+    return FromProfile(name, {}, call);
+  }
+
+  /// `through`: the profiles whose role is to be taken on with what this one gives.
+  Result<IssuedCredentials> FromProfile(const std::string& name,
+                                        const std::vector<std::string>& through,
+                                        const CallOptions& call) {
     QUAY_ASSIGN(const std::string credentials,
                 SharedFile("AWS_SHARED_CREDENTIALS_FILE", "/.aws/credentials", true));
     QUAY_ASSIGN(const std::string config, SharedFile("AWS_CONFIG_FILE", "/.aws/config", false));
@@ -304,11 +324,10 @@ class Sources final : public s3::CredentialSource {
           {setting("role_arn"), setting("web_identity_token_file"), setting("role_session_name")},
           call);
     }
-    if (!setting("role_arn").empty()) {
-      return Error(Code::kInvalidArgument,
-                   where +
-                       " takes on a role by way of another profile; use credential_process "
-                       "with a tool that does so");
+    // As a source, keys come before a role: it may be a profile that names itself.
+    const bool source_with_keys = !through.empty() && !setting("aws_access_key_id").empty();
+    if (!setting("role_arn").empty() && !source_with_keys) {
+      return FromRole(name, *profile, through, call);
     }
     if (!setting("aws_access_key_id").empty()) {
       return Issued({setting("aws_access_key_id"), setting("aws_secret_access_key"),
@@ -334,20 +353,108 @@ class Sources final : public s3::CredentialSource {
     return FromJson(printed, "SessionToken", "credential_process of " + where);
   }
 
+  // ---- A role that a profile takes on by way of another (STS AssumeRole).
+
+  Result<IssuedCredentials> FromRole(const std::string& name, const AwsProfile& profile,
+                                     std::vector<std::string> through, const CallOptions& call) {
+    const std::string where = fmt::format("profile '{}'", name);
+    const auto setting = [&profile](const char* key) {
+      const auto found = profile.find(key);
+      return found == profile.end() ? std::string() : found->second;
+    };
+    if (!setting("mfa_serial").empty()) {
+      return Error(Code::kInvalidArgument,
+                   where +
+                       " wants a code from a device (mfa_serial), which nobody can enter for a "
+                       "mount; use credential_process with a tool that keeps sessions");
+    }
+    if (std::find(through.begin(), through.end(), name) != through.end()) {
+      return Error(Code::kInvalidArgument,
+                   fmt::format("{}: source_profile leads round in a circle", where));
+    }
+    const std::string source = setting("source_profile");
+    const std::string place = setting("credential_source");
+    if (source.empty() == place.empty()) {
+      return Error(Code::kInvalidArgument,
+                   where + " has a role_arn and needs either source_profile or credential_source");
+    }
+    through.push_back(name);
+    Result<IssuedCredentials> keys =
+        source.empty() ? FromPlace(place, where, call) : FromProfile(source, through, call);
+    if (!keys) return keys.error().WithContext("for the role of " + where);
+    std::vector<s3::QueryParameter> form = {
+        {"Action", "AssumeRole"},
+        {"Version", std::string(kStsVersion)},
+        {"RoleArn", setting("role_arn")},
+        {"RoleSessionName",
+         setting("role_session_name").empty() ? "quayfs" : setting("role_session_name")}};
+    if (const std::string id = setting("external_id"); !id.empty())
+      form.push_back({"ExternalId", id});
+    if (const std::string seconds = setting("duration_seconds"); !seconds.empty())
+      form.push_back({"DurationSeconds", seconds});
+    return AskSts(form, setting("region"), &keys->keys, call);
+  }
+
+  Result<IssuedCredentials> FromPlace(const std::string& place, const std::string& where,
+                                      const CallOptions& call) {
+    if (EqualsIgnoreCase(place, "Environment")) return FromVariables(rules_.around);
+    if (EqualsIgnoreCase(place, "Ec2InstanceMetadata")) return FromInstance(call);
+    if (EqualsIgnoreCase(place, "EcsContainer")) return FromContainer(call);
+    return Error(Code::kInvalidArgument,
+                 fmt::format("{}: credential_source is '{}', not one of Environment, "
+                             "Ec2InstanceMetadata, EcsContainer",
+                             where, place));
+  }
+
+  // ---- STS.
+
+  std::string StsRegion(const std::string& of_profile) const {
+    if (!rules_.region.empty()) return rules_.region;
+    if (!of_profile.empty()) return of_profile;
+    std::string region = Variable("AWS_REGION");
+    return region.empty() ? Variable("AWS_DEFAULT_REGION") : region;
+  }
+
+  std::string StsUrl(const std::string& region) const {
+    const std::string given = Variable("AWS_ENDPOINT_URL_STS");
+    if (!given.empty()) return given;
+    if (region.empty()) return "https://sts.amazonaws.com/";
+    const bool china = region.starts_with("cn-");
+    return fmt::format("https://sts.{}.amazonaws.com{}/", region, china ? ".cn" : "");
+  }
+
+  /// One question to STS, signed with `keys` unless that is null.
+  Result<IssuedCredentials> AskSts(const std::vector<s3::QueryParameter>& form,
+                                   const std::string& profile_region, const s3::Credentials* keys,
+                                   const CallOptions& call) {
+    const std::string region = StsRegion(profile_region);
+    const std::string action = form.front().value.value_or("");
+    Question question;
+    question.method = "POST";
+    question.url = StsUrl(region);
+    question.headers.Set("Content-Type", "application/x-www-form-urlencoded");
+    question.body = s3::EncodeQuery(form);
+    question.keys = keys;
+    question.region = region.empty() ? "us-east-1" : region;  // the scope of the global endpoint
+    question.service = "sts";
+    QUAY_ASSIGN(const Answer answer, sts_.Ask(question, call));
+    const Result<s3::XmlDocument> document = s3::XmlDocument::Parse(answer.body, kReplyMax);
+    if (answer.status != 200 || !document) {
+      std::string code;
+      if (document) code = document->root().Child("Error").ChildText("Code");
+      return Nothing(fmt::format("STS refused {}: {} {}", action, answer.status, code));
+    }
+    const s3::XmlElement issued = document->root().Child(action + "Result").Child("Credentials");
+    return Issued({issued.ChildText("AccessKeyId"), issued.ChildText("SecretAccessKey"),
+                   issued.ChildText("SessionToken")},
+                  issued.ChildText("Expiration"), "STS");
+  }
+
   // ---- Web identity.
 
   WebIdentity IdentityOfVariables() const {
     return {Variable("AWS_ROLE_ARN"), Variable("AWS_WEB_IDENTITY_TOKEN_FILE"),
             Variable("AWS_ROLE_SESSION_NAME")};
-  }
-
-  std::string StsUrl() const {
-    const std::string given = Variable("AWS_ENDPOINT_URL_STS");
-    if (!given.empty()) return given;
-    const std::string region = rules_.region.empty() ? Variable("AWS_REGION") : rules_.region;
-    if (region.empty()) return "https://sts.amazonaws.com/";
-    const bool china = region.starts_with("cn-");
-    return fmt::format("https://sts.{}.amazonaws.com{}/", region, china ? ".cn" : "");
   }
 
   Result<IssuedCredentials> FromWebIdentity(const WebIdentity& identity, const CallOptions& call) {
@@ -358,28 +465,12 @@ class Sources final : public s3::CredentialSource {
     Watch(identity.token_file);
     Result<std::string> token = ReadText(identity.token_file);
     if (!token) return token.error().WithContext("web identity");
-    Question question;
-    question.method = "POST";
-    question.url = StsUrl();
-    question.headers.Set("Content-Type", "application/x-www-form-urlencoded");
-    question.body = s3::EncodeQuery(
-        {{"Action", "AssumeRoleWithWebIdentity"},
-         {"Version", "2011-06-15"},
-         {"RoleArn", identity.role},
-         {"RoleSessionName", identity.session.empty() ? "quayfs" : identity.session},
-         {"WebIdentityToken", std::string(TrimBlanks(*token))}});
-    QUAY_ASSIGN(const Answer answer, sts_.Ask(question, call));
-    const Result<s3::XmlDocument> document = s3::XmlDocument::Parse(answer.body, kReplyMax);
-    if (answer.status != 200 || !document) {
-      std::string code;
-      if (document) code = document->root().Child("Error").ChildText("Code");
-      return Nothing(fmt::format("STS refused the web identity: {} {}", answer.status, code));
-    }
-    const s3::XmlElement keys =
-        document->root().Child("AssumeRoleWithWebIdentityResult").Child("Credentials");
-    return Issued({keys.ChildText("AccessKeyId"), keys.ChildText("SecretAccessKey"),
-                   keys.ChildText("SessionToken")},
-                  keys.ChildText("Expiration"), "STS");
+    return AskSts({{"Action", "AssumeRoleWithWebIdentity"},
+                   {"Version", std::string(kStsVersion)},
+                   {"RoleArn", identity.role},
+                   {"RoleSessionName", identity.session.empty() ? "quayfs" : identity.session},
+                   {"WebIdentityToken", std::string(TrimBlanks(*token))}},
+                  "", nullptr, call);
   }
 
   // ---- Container.

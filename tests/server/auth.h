@@ -20,7 +20,9 @@ struct AuthContext {
   const std::vector<Account>& accounts;
   std::string region;
   bool allow_anonymous = false;
-  WallTime now;  // by the server's clock
+  WallTime now;                // by the server's clock
+  std::string service = "s3";  // that a V4 scope must name
+  bool tells_region = true;    // of a scope that names another one; else IncorrectRegion
 };
 
 /// How the body is covered by the signature.

@@ -87,8 +87,13 @@ Problem ParseScope(const std::string& credential, const AuthContext& context, bo
       credential.substr(0, credential.size() - claims->date.size() - claims->region.size() -
                                service.size() - end.size() - 4);
   claims->scope = credential.substr(claims->access_key_id.size() + 1);
-  if (service != "s3") return Malformed(in_query, "the scope's service must be s3");
+  if (service != context.service) {
+    return Malformed(in_query, "the scope's service must be " + context.service);
+  }
   if (end != "aws4_request") return Malformed(in_query, "the scope must end in aws4_request");
+  if (claims->region != context.region && !context.tells_region) {
+    return S3Error(400, "IncorrectRegion", "the request is for another region");
+  }
   if (claims->region != context.region) {
     return Malformed(in_query, "the region '" + claims->region + "' is wrong; expecting '" +
                                    context.region + "'")
@@ -182,11 +187,13 @@ Outcome<Identity> ParsePayload(const std::string& hash) {
 }
 
 Outcome<Identity> CheckSignature(const AuthTarget& target, const Account& account,
-                                 const Claims& claims, const std::string& payload_hash) {
+                                 const Claims& claims, const std::string& payload_hash,
+                                 const std::string& service) {
   const std::string canonical =
       V4CanonicalRequest(target.head, target.query, claims.signed_headers, payload_hash);
   const std::string to_sign = V4StringToSign(claims.timestamp, claims.scope, canonical);
-  const std::string key = V4SigningKey(account.secret_access_key, claims.date, claims.region);
+  const std::string key =
+      V4SigningKey(account.secret_access_key, claims.date, claims.region, service);
   if (!ConstantTimeEqual(V4Sign(key, to_sign), claims.signature)) {
     return SignatureMismatch(claims.access_key_id, to_sign, canonical);
   }
@@ -237,10 +244,10 @@ std::string V4StringToSign(const std::string& timestamp, const std::string& scop
 }
 
 std::string V4SigningKey(const std::string& secret, const std::string& date,
-                         const std::string& region) {
+                         const std::string& region, const std::string& service) {
   const std::string date_key = HmacSha256("AWS4" + secret, date);
   const std::string region_key = HmacSha256(date_key, region);
-  return HmacSha256(HmacSha256(region_key, "s3"), "aws4_request");
+  return HmacSha256(HmacSha256(region_key, service), "aws4_request");
 }
 
 std::string V4Sign(const std::string& signing_key, const std::string& string_to_sign) {
@@ -281,7 +288,7 @@ Outcome<Identity> VerifyV4Header(const AuthTarget& target, const AuthContext& co
   if (!account) return account.error();
   if (Problem problem = CheckSkew(context, *time, *date)) return *problem;
   if (Problem problem = CheckCoverage(target.head, claims.signed_headers)) return *problem;
-  return CheckSignature(target, *account, claims, *payload_hash);
+  return CheckSignature(target, *account, claims, *payload_hash, context.service);
 }
 
 Outcome<Identity> VerifyV4Query(const AuthTarget& target, const AuthContext& context) {
@@ -311,7 +318,8 @@ Outcome<Identity> VerifyV4Query(const AuthTarget& target, const AuthContext& con
   if (Problem problem = CheckCoverage(target.head, claims.signed_headers)) return *problem;
   const std::string* payload_hash = target.head.headers.Find("x-amz-content-sha256");
   return CheckSignature(target, *account, claims,
-                        payload_hash == nullptr ? "UNSIGNED-PAYLOAD" : *payload_hash);
+                        payload_hash == nullptr ? "UNSIGNED-PAYLOAD" : *payload_hash,
+                        context.service);
 }
 
 }  // namespace quayfs::testserver

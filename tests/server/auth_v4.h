@@ -19,7 +19,7 @@ std::string V4StringToSign(const std::string& timestamp, const std::string& scop
                            const std::string& canonical_request);
 /// The raw signing key. `date` is YYYYMMDD.
 std::string V4SigningKey(const std::string& secret, const std::string& date,
-                         const std::string& region);
+                         const std::string& region, const std::string& service = "s3");
 std::string V4Sign(const std::string& signing_key, const std::string& string_to_sign);  // hex
 
 /// The signature of one chunk of an aws-chunked body, and of its trailers.

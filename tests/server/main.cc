@@ -41,9 +41,10 @@ void AddPlace(CLI::App& app, Options& options) {
          "--protocol",
          [&config](const std::string& name) {
            if (name == "qingstor") config.protocol = quayfs::testserver::Protocol::kQingStor;
+           if (name == "kodo") config.protocol = quayfs::testserver::Protocol::kKodo;
          },
-         "s3 or qingstor (its own API; --region is the zone)")
-      ->check(CLI::IsMember({"s3", "qingstor"}));
+         "s3, qingstor (its own API; --region is the zone) or kodo (gateway and native API)")
+      ->check(CLI::IsMember({"s3", "qingstor", "kodo"}));
   app.add_option("--address", config.address, "IPv4 address to listen on");
   app.add_option("--port", config.port, "port, 0 for any free one");
   app.add_option("--dir", config.directory, "keep everything below this directory, not in memory");

@@ -194,16 +194,7 @@ Outcome<std::string> PositionOf(const std::string& token) {
 Route RouteQingStor(const RequestHead& head, const Query& query, const ServerConfig& config) {
   Route route;
   const std::vector<std::string> labels = LabelsOfHost(head, config.domain);
-  std::string_view path = std::string_view(head.raw_path).substr(1);
-  if (labels.size() == 2) {
-    route.host_bucket = labels[0];
-    route.bucket = labels[0];
-    route.key = PercentDecode(path, false);
-  } else {
-    const size_t slash = path.find('/');
-    route.bucket = PercentDecode(path.substr(0, slash), false);
-    if (slash != std::string_view::npos) route.key = PercentDecode(path.substr(slash + 1), false);
-  }
+  PlaceOfPath(head, labels.size() == 2 ? labels[0] : "", &route);
   if (route.bucket.empty()) {
     route.operation = head.method == "GET" ? "ListBuckets" : "Unsupported";
   } else if (IsServiceHost(head, config.domain)) {

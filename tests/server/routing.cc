@@ -5,6 +5,8 @@
 #include <array>
 
 #include "base/text.h"
+#include "tests/server/identity_service.h"
+#include "tests/server/kodo_service.h"
 #include "tests/server/qingstor_service.h"
 
 namespace quayfs::testserver {
@@ -104,19 +106,27 @@ std::string ObjectOperation(const RequestHead& head, const Query& query) {
 
 }  // namespace
 
+void PlaceOfPath(const RequestHead& head, const std::string& host_bucket, Route* route) {
+  const std::string_view path = std::string_view(head.raw_path).substr(1);
+  route->host_bucket = host_bucket;
+  if (!host_bucket.empty()) {
+    route->bucket = host_bucket;
+    route->key = PercentDecode(path, false);
+    return;
+  }
+  const size_t slash = path.find('/');
+  route->bucket = PercentDecode(path.substr(0, slash), false);
+  if (slash != std::string_view::npos) route->key = PercentDecode(path.substr(slash + 1), false);
+}
+
 Route RouteRequest(const RequestHead& head, const Query& query, const ServerConfig& config) {
   if (config.protocol == Protocol::kQingStor) return RouteQingStor(head, query, config);
   Route route;
-  route.host_bucket = HostBucket(head, config.domain);
-  std::string_view path = std::string_view(head.raw_path).substr(1);
-  if (!route.host_bucket.empty()) {
-    route.bucket = route.host_bucket;
-    route.key = PercentDecode(path, false);
-  } else {
-    const size_t slash = path.find('/');
-    route.bucket = PercentDecode(path.substr(0, slash), false);
-    if (slash != std::string_view::npos) route.key = PercentDecode(path.substr(slash + 1), false);
-  }
+  route.operation = NativeOperation(head, config);
+  if (!route.operation.empty()) return route;
+  route.operation = IdentityOperation(head, config);
+  if (!route.operation.empty()) return route;
+  PlaceOfPath(head, HostBucket(head, config.domain), &route);
   if (route.bucket.empty()) {
     const bool lists = head.method == "GET" && SubResourceOf(query).empty() && route.key.empty();
     route.operation = lists ? "ListBuckets" : "Unsupported";

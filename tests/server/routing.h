@@ -18,6 +18,9 @@ struct Route {
   std::string operation;  // as S3 names it; "Unsupported" for what is not served here
 };
 
+/// Fills in bucket and key from the path; `host_bucket` is the bucket if Host names it, else "".
+void PlaceOfPath(const RequestHead& head, const std::string& host_bucket, Route* route);
+
 Route RouteRequest(const RequestHead& head, const Query& query, const ServerConfig& config);
 
 }  // namespace quayfs::testserver

@@ -105,7 +105,12 @@ Reply S3Service::Handle(S3Request& request) {
 
 Outcome<Reply> S3Service::HandleChecked(S3Request& request) {
   if (Problem problem = CheckFraming(request.head)) return *problem;
-  const AuthContext context{config_.accounts, config_.region, config_.allow_anonymous, Now()};
+  const AuthContext context{config_.accounts,
+                            config_.region,
+                            config_.allow_anonymous,
+                            Now(),
+                            "s3",
+                            config_.protocol != Protocol::kKodo};
   const AuthTarget target{request.head, request.query, request.route.host_bucket};
   const Outcome<Identity> identity = Authenticate(target, context);
   if (!identity) return identity.error();

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <list>
@@ -22,12 +23,33 @@
 #include "tests/server/session.h"
 
 namespace quayfs::testserver {
+namespace {
+
+/// With what a protocol implies.
+ServerConfig Completed(ServerConfig config) {
+  // What is given out is also accepted.
+  if (config.issued) config.accounts.push_back(*config.issued);
+  if (config.protocol != Protocol::kKodo) return config;
+  config.conditional_writes = false;
+  config.encoding_type = false;
+  config.storage_classes = {"STANDARD",   "LINE",         "GLACIER",
+                            "GLACIER_IR", "DEEP_ARCHIVE", "INTELLIGENT_TIERING"};
+  constexpr uint64_t kPartMin = 1ull << 20;
+  constexpr uint64_t kPartMax = 1ull << 30;
+  config.part_size_min = std::min(config.part_size_min, kPartMin);
+  config.part_size_max = std::min(config.part_size_max, kPartMax);
+  return config;
+}
+
+}  // namespace
 
 ServerCore::ServerCore(const ServerConfig& server_config, std::unique_ptr<Store> contents,
                        UniqueFd log_file)
-    : config(server_config),
+    : config(Completed(server_config)),
       store(std::move(contents)),
       service(config, *store, [this] { return Now(); }),
+      identity(config, [this] { return Now(); }),
+      kodo(config, *store, [this] { return Now(); }),
       qingstor(config, *store, service),
       faults(config.seed),
       log(config.log_limit, std::move(log_file)),
@@ -44,6 +66,8 @@ bool ServerCore::Pause(std::chrono::milliseconds time) {
 }
 
 Reply ServerCore::Handle(S3Request& request) {
+  if (std::optional<Reply> reply = identity.Handle(request)) return *std::move(reply);
+  if (std::optional<Reply> reply = kodo.Handle(request)) return *std::move(reply);
   return config.protocol == Protocol::kQingStor ? qingstor.Handle(request)
                                                 : service.Handle(request);
 }
@@ -307,7 +331,7 @@ Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config) {
   }
   auto core = std::make_unique<ServerCore>(config, std::move(store), std::move(log_file));
   if (config.tls) {
-    QUAY_ASSIGN(core->tls, TlsContext::Make(config.domain));
+    QUAY_ASSIGN(core->tls, TlsContext::Make(config.domain, config.certificate_life));
   }
   const auto now = std::chrono::duration_cast<std::chrono::seconds>(core->Now().time_since_epoch());
   QUAY_TRY(MakeBuckets(config, *core->store, now.count()));

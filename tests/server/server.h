@@ -84,16 +84,25 @@ struct Account {
 
 /// Which protocol is spoken. kQingStor: QingStor's own API; `region` is the zone, and listings have
 /// an order of their own (protocol.md 2).
-enum class Protocol { kS3, kQingStor };
+/// kKodo: an S3 gateway with Kodo's habits (protocol.md 1.3, 1.4: conditions of writes are ignored
+/// with a success, no encoding-type, IncorrectRegion, its own classes and limits), and on the same
+/// port the native API's move, delete, stat and batch (1.6).
+enum class Protocol { kS3, kQingStor, kKodo };
 
 struct ServerConfig {
   Protocol protocol = Protocol::kS3;
   std::string address = "127.0.0.1";
-  uint16_t port = 0;      // 0: any free one
-  bool tls = false;       // with a self-signed certificate made at start
+  uint16_t port = 0;  // 0: any free one
+  bool tls = false;   // with a self-signed certificate made at start
+  /// From now; a negative one has expired already.
+  std::chrono::seconds certificate_life = std::chrono::hours(30 * 24);
   std::string directory;  // bodies and metadata below it; "" = in memory
   std::vector<std::string> buckets = {"test"};
   std::vector<Account> accounts = {{"test-key", "test-secret", ""}};
+  /// What STS (POST /), the metadata of an instance (/latest/...) and the endpoint of a container
+  /// (/container/credentials) give out. With it these are served, and the account is known.
+  std::optional<Account> issued;
+  std::chrono::seconds issued_life = std::chrono::hours(1);
   bool allow_anonymous = false;
   std::string region = "us-east-1";    // a V4 scope that names another one is refused, as AWS does
   std::string domain = "localhost";    // BUCKET.domain in Host means virtual-host style
@@ -102,9 +111,11 @@ struct ServerConfig {
   int page_size_max = 1000;
   bool conditional_writes = true;  // false: conditions are ignored with a 200, as Kodo does
   bool list_v2 = true;             // false: list-type=2 is ignored and answered as V1
-  bool batch_delete = true;        // false: 501
-  bool part_copy = true;           // false: 501
-  bool shuffle_listings = false;   // pages in an order of their own, opaque markers
+  bool kodo_move_keeps_metadata = true;
+  std::string kodo_bucket;        // the native name of every bucket, if it is another one
+  bool batch_delete = true;       // false: 501
+  bool part_copy = true;          // false: 501
+  bool shuffle_listings = false;  // pages in an order of their own, opaque markers
   std::chrono::seconds clock_offset{
       0};  // of the server's clock; dates more than 15 minutes off are refused
   uint64_t seed = 1;

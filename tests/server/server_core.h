@@ -11,6 +11,8 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "tests/server/faults.h"
+#include "tests/server/identity_service.h"
+#include "tests/server/kodo_service.h"
 #include "tests/server/qingstor_service.h"
 #include "tests/server/request_log.h"
 #include "tests/server/s3_service.h"
@@ -39,6 +41,8 @@ class ServerCore {
   std::unique_ptr<TlsContext> tls;  // null without TLS; set before the first connection
   const std::unique_ptr<Store> store;
   S3Service service;
+  IdentityService identity;
+  KodoService kodo;
   QingStorService qingstor;
   FaultTable faults;
   RequestLog log;

@@ -45,15 +45,17 @@ bool AddExtension(X509* certificate, int kind, const std::string& value) {
   return extension != nullptr && X509_add_ext(certificate, extension.get(), -1) == 1;
 }
 
-Result<CertificatePtr> MakeCertificate(EVP_PKEY* key, const std::string& domain) {
+Result<CertificatePtr> MakeCertificate(EVP_PKEY* key, const std::string& domain,
+                                       std::chrono::seconds life) {
   CertificatePtr certificate(X509_new());
   if (certificate == nullptr) return TlsError("certificate");
   uint64_t serial = 0;
   RAND_bytes(reinterpret_cast<unsigned char*>(&serial), sizeof(serial));
   X509_set_version(certificate.get(), X509_VERSION_3);
   ASN1_INTEGER_set_uint64(X509_get_serialNumber(certificate.get()), serial >> 1);
-  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -24L * 3600);
-  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), 30L * 24 * 3600);
+  const auto until = static_cast<long>(life.count());
+  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), std::min(until, 0L) - 24L * 3600);
+  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), until);
   X509_NAME* name = X509_get_subject_name(certificate.get());
   const std::string common = "quayfs test server";
   X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8,
@@ -156,11 +158,12 @@ std::string BioText(BIO* bio) {
 
 }  // namespace
 
-Result<std::unique_ptr<TlsContext>> TlsContext::Make(const std::string& domain) {
+Result<std::unique_ptr<TlsContext>> TlsContext::Make(const std::string& domain,
+                                                     std::chrono::seconds life) {
   // Not EVP_EC_gen: that macro casts a const away in here.
   const KeyPtr key(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"));
   if (key == nullptr) return TlsError("key");
-  QUAY_ASSIGN(const CertificatePtr certificate, MakeCertificate(key.get(), domain));
+  QUAY_ASSIGN(const CertificatePtr certificate, MakeCertificate(key.get(), domain, life));
   ContextPtr context(SSL_CTX_new(TLS_server_method()));
   if (context == nullptr || SSL_CTX_use_certificate(context.get(), certificate.get()) != 1 ||
       SSL_CTX_use_PrivateKey(context.get(), key.get()) != 1) {

@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -16,7 +17,9 @@ namespace quayfs::testserver {
 /// Thread-safe once made.
 class TlsContext {
  public:
-  static Result<std::unique_ptr<TlsContext>> Make(const std::string& domain);
+  /// The certificate is valid from a day before now (or before it expires) for `life` from now.
+  static Result<std::unique_ptr<TlsContext>> Make(const std::string& domain,
+                                                  std::chrono::seconds life);
   virtual ~TlsContext() = default;
 
   virtual std::string certificate_pem() const = 0;

@@ -256,8 +256,107 @@ TEST_F(Credentials, AProfileThatIsNamedIsNotPassedOver) {
   CredentialRules rules = Rules(From::kChain);
   rules.profile = "nowhere";
   EXPECT_TRUE(Fetch(rules).Is(Code::kNotFound));
-  Write(".aws/config", "[profile nowhere]\nrole_arn = r\nsource_profile = default\n");
-  EXPECT_THAT(Shown(Fetch(rules)), HasSubstr("credential_process"));
+}
+
+/// STS of the test server, which gives out "ASIA".
+class RoleTest : public Credentials {
+ protected:
+  RoleTest() {
+    testserver::ServerConfig server_config;
+    server_config.region = "eu-west-1";
+    server_config.issued = testserver::Account{"ASIA", "temporary-secret", "temporary-token"};
+    server_ = testserver::Server::Start(server_config).value();
+    variables_["AWS_ENDPOINT_URL_STS"] = server_->endpoint();
+    variables_["AWS_REGION"] = "eu-west-1";
+    Write(".aws/credentials",
+          "[base]\naws_access_key_id=test-key\naws_secret_access_key=test-secret\n");
+  }
+  CredentialRules Profile(const std::string& name) {
+    CredentialRules rules = Rules(From::kProfile);
+    rules.profile = name;
+    return rules;
+  }
+  std::unique_ptr<testserver::Server> server_;
+};
+
+TEST_F(RoleTest, AProfileTakesOnARoleWithTheKeysOfAnother) {
+  Write(".aws/config",
+        "[profile nightly]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = base\n"
+        "external_id = x&y\nduration_seconds = 900\n");
+  const auto issued = Fetch(Profile("nightly"));
+  EXPECT_THAT(Shown(issued), HasSubstr("ASIA/temporary-secret/temporary-token@"));
+  EXPECT_EQ(server_->Count("Sts"), 1u);
+}
+
+TEST_F(RoleTest, AStoreWorksWithTheRole) {
+  Write(".aws/config",
+        "[profile nightly]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = base\n");
+  StoreConfig config;
+  config.bucket = "test";
+  config.endpoint = server_->endpoint();
+  config.region = "eu-west-1";
+  config.credential_rules = Profile("nightly");
+  const auto store = OpenStore(config);
+  ASSERT_TRUE(store.ok()) << store.error().ToString();
+  const auto listed = (*store)->List({"", "", "", 10}, {});
+  EXPECT_TRUE(listed.ok()) << listed.error().ToString();
+  for (const testserver::RequestRecord& record : server_->Log()) {
+    if (record.operation == "Sts") continue;
+    EXPECT_EQ(record.headers.at("x-amz-security-token"), "temporary-token");
+  }
+}
+
+TEST_F(RoleTest, WhoeverHasTheWrongSecretGetsNoRole) {
+  Write(".aws/credentials", "[base]\naws_access_key_id=test-key\naws_secret_access_key=wr0ng\n");
+  Write(".aws/config",
+        "[profile nightly]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = base\n");
+  EXPECT_THAT(Shown(Fetch(Profile("nightly"))),
+              AllOf(HasSubstr("STS refused AssumeRole: 403 SignatureDoesNotMatch"),
+                    Not(HasSubstr("wr0ng"))));
+}
+
+TEST_F(RoleTest, RolesByWayOfRolesAndByWayOfItself) {
+  Write(".aws/config",
+        "[profile outer]\nrole_arn = arn:aws:iam::1:role/o\nsource_profile = inner\n"
+        "[profile inner]\nrole_arn = arn:aws:iam::1:role/i\nsource_profile = base\n"
+        "[profile self]\nrole_arn = arn:aws:iam::1:role/s\nsource_profile = self\n"
+        "aws_access_key_id = test-key\naws_secret_access_key = test-secret\n");
+  EXPECT_THAT(Shown(Fetch(Profile("outer"))), HasSubstr("ASIA/"));
+  EXPECT_EQ(server_->Count("Sts"), 2u);
+  EXPECT_THAT(Shown(Fetch(Profile("self"))), HasSubstr("ASIA/"));
+}
+
+TEST_F(RoleTest, OtherPlacesForTheKeys) {
+  Write(".aws/config",
+        "[profile vars]\nrole_arn = arn:aws:iam::1:role/o\ncredential_source = Environment\n"
+        "[profile machine]\nrole_arn = arn:aws:iam::1:role/o\n"
+        "credential_source = Ec2InstanceMetadata\n"
+        "[profile container]\nrole_arn = arn:aws:iam::1:role/o\n"
+        "credential_source = EcsContainer\n");
+  variables_["AWS_ACCESS_KEY_ID"] = "test-key";
+  variables_["AWS_SECRET_ACCESS_KEY"] = "test-secret";
+  variables_["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = server_->endpoint();
+  variables_["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = server_->endpoint() + "/container/credentials";
+  for (const char* name : {"vars", "machine", "container"})
+    EXPECT_THAT(Shown(Fetch(Profile(name))), HasSubstr("ASIA/")) << name;
+  EXPECT_EQ(server_->Count("MetadataKeys"), 1u);
+  EXPECT_EQ(server_->Count("ContainerKeys"), 1u);
+}
+
+TEST_F(RoleTest, WhatCannotBeDoneIsExplained) {
+  Write(".aws/config",
+        "[profile a]\nrole_arn = arn:r\nsource_profile = b\n"
+        "[profile b]\nrole_arn = arn:r\nsource_profile = a\n"
+        "[profile mfa]\nrole_arn = arn:r\nsource_profile = base\nmfa_serial = arn:mfa\n"
+        "[profile none]\nrole_arn = arn:r\n"
+        "[profile gone]\nrole_arn = arn:r\nsource_profile = nowhere\n"
+        "[profile place]\nrole_arn = arn:r\ncredential_source = Moon\n");
+  EXPECT_THAT(Shown(Fetch(Profile("a"))), HasSubstr("circle"));
+  EXPECT_THAT(Shown(Fetch(Profile("mfa"))), HasSubstr("credential_process"));
+  EXPECT_THAT(Shown(Fetch(Profile("none"))), HasSubstr("source_profile or credential_source"));
+  EXPECT_THAT(Shown(Fetch(Profile("gone"))), HasSubstr("'nowhere'"));
+  EXPECT_THAT(Shown(Fetch(Profile("place"))), HasSubstr("not one of Environment"));
+  EXPECT_EQ(server_->Count("Sts"), 0u);
 }
 
 TEST(AwsCommand, IsSplitAsPeopleQuoteIt) {
