@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "fs/attribute_codec.h"
+#include "fs/content_type.h"
 #include "fs/core.h"
 #include "fs/key_names.h"
 
@@ -119,6 +120,11 @@ Status Core::Resize(const OpContext& context, Ino ino, uint64_t size) {
 
 ObjectProperties Core::PropertiesLocked(const Inode& inode) const {
   ObjectProperties properties = inode.properties;
+  if (config_.content_type_by_name && inode.is_regular()) {
+    const std::string old_key = inode.published ? inode.object_key : "";
+    properties.content_type =
+        ContentTypeFor(DesiredKeyLocked(inode), old_key, properties.content_type);
+  }
   if (posix()) {
     EncodeAttributes(inode.attributes, &properties);
   } else if (inode.is_directory()) {

@@ -20,6 +20,8 @@ struct FileSystemConfig {
   std::string prefix;  // "" or ends with '/': the root directory's key
   MetadataMode metadata = MetadataMode::kPosix;
   ConflictPolicy conflict = ConflictPolicy::kKeepBoth;
+  /// The content type of a file's object is that of the file's extension (fs/content_type.h).
+  bool content_type_by_name = true;
   /// How long listings and attributes are trusted. Duration::max() = for ever ("exclusive").
   Duration consistency = std::chrono::seconds(60);
   bool close_to_open = false;  // HEAD at each open

@@ -403,6 +403,7 @@ class Core final : public FileSystem {
   Status NoteWritingLocked(Inode& inode, Step* step) QUAY_REQUIRES(mutex_);
   void NotWrittenLocked(Inode& inode, const std::string& key) QUAY_REQUIRES(mutex_);
   bool Moves(const Step& step) const;
+  bool RetypesLocked(const Inode& inode, const Step& step) const QUAY_REQUIRES(mutex_);
   Outcome FindBlockerLocked(const Inode& inode, Step* step) QUAY_REQUIRES(mutex_);
   Status TakeStep(const OpContext& context, Ino ino, Step& step);
   Status PutObject(const OpContext& context, Ino ino, Step& step);

@@ -27,6 +27,7 @@
 
 #include "base/hash.h"
 #include "cache/unsettled.h"
+#include "fs/content_type.h"
 #include "fs/core.h"
 #include "fs/key_names.h"
 
@@ -110,6 +111,14 @@ Core::Outcome Core::FindBlockerLocked(const Inode& inode, Step* step) {
   return {};
 }
 
+// A new name with another extension says another type; otherwise the object's travels along.
+bool Core::RetypesLocked(const Inode& inode, const Step& step) const {
+  if (!config_.content_type_by_name || !posix() || !inode.attributes_known) return false;
+  return inode.is_regular() && inode.moved &&
+         ContentTypeOfName(step.from) != ContentTypeOfName(step.key) &&
+         step.properties.content_type != inode.properties.content_type;
+}
+
 void Core::DescribeStepLocked(Inode& inode, Step* step) {
   if (inode.published) {
     step->from = inode.object_key;
@@ -123,7 +132,7 @@ void Core::DescribeStepLocked(Inode& inode, Step* step) {
   }
   step->seq = inode.attributes_seq;
   step->properties = PropertiesLocked(inode);
-  step->new_properties = inode.attributes_dirty || !inode.published;
+  step->new_properties = inode.attributes_dirty || !inode.published || RetypesLocked(inode, *step);
   step->own_rename = inode.renamed;
 }
 

@@ -117,7 +117,7 @@ constexpr std::array kRows = {
     ForeignRow{"enable_content_md5", kIgnore, kByItself},
     ForeignRow{"update_parent_dir_stat", kIgnore, kByItself},
     ForeignRow{"hard_remove", kIgnore, kByItself},
-    ForeignRow{"mime", kIgnore, kNothing},
+    ForeignRow{"mime", kIgnore, kByItself},
     ForeignRow{"ahbe_conf", kRefuse, "put network.headers into a mount config"},
     ForeignRow{"bucket_size", kRename, "mount.capacity"},
     ForeignRow{"instance_name", kRename, "name"},

@@ -24,6 +24,7 @@ struct MountConfig {
   enum class Close { kLocal, kRemote };
   enum class Conflict { kKeepBoth, kFail, kOverwrite };
   enum class Metadata { kPosix, kPlain };
+  enum class ContentType { kByName, kPlain };
   enum class Trust { kTtl, kCloseToOpen, kExclusive };
 
   /// How long what is known of the bucket is believed; `ttl` counts only with kTtl.
@@ -87,6 +88,7 @@ struct MountConfig {
   Conflict conflict = Conflict::kKeepBoth;
   Metadata metadata = Metadata::kPosix;
   Consistency consistency;
+  ContentType content_type = ContentType::kByName;
   CacheOptions cache;
   TransferOptions transfer;
   MountOptions mount;

@@ -175,6 +175,15 @@ std::vector<Option> ObjectRows() {
        .help = "Key for sse = \"aws:kms\"",
        .example = "arn:aws:kms:eu-west-1:111122223333:key/example",
        .binding = QUAY_FIELD(store.sse_kms_key_id)},
+      {.key = "content_type",
+       .type = OptionType::kChoice,
+       .default_text = "by-name",
+       .help = "Content-Type of files that are written: the one that belongs to the extension of "
+               "the name, such as text/html, or application/octet-stream for all of them. A type "
+               "that somebody has set stays",
+       .example = "plain",
+       .choices = {"by-name", "plain"},
+       .binding = QUAY_CHOICE(content_type)},
       {.key = "requester_pays",
        .type = OptionType::kBool,
        .default_text = "false",

@@ -131,6 +131,10 @@ Status Client::CreateBucket(const std::string& acl, const CallOptions& call) {
   Operation operation = impl_->BucketOperation("create bucket", "PUT");
   if (!acl.empty() && !impl_->dialect.names().acl.empty())
     operation.headers.Set(impl_->dialect.names().acl, acl);
+  // Where buckets have a class of their own, it is the same header; elsewhere it means nothing.
+  if (const std::string& name = impl_->config.storage_class;
+      !name.empty() && !impl_->dialect.names().storage_class.empty())
+    operation.headers.Set(impl_->dialect.names().storage_class, name);
   const std::string region = impl_->region();
   const std::string text = impl_->dialect.WriteCreateBucket(region);
   const MemoryBody body{text};

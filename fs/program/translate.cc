@@ -62,6 +62,7 @@ FileSystemConfig TranslateFileSystem(const MountConfig& config, const MountPlace
                                                                  : MetadataMode::kPosix;
   fs.conflict = TranslateConflict(config.conflict);
   TranslateConsistency(config.consistency, &fs);
+  fs.content_type_by_name = config.content_type == MountConfig::ContentType::kByName;
   fs.read_only = config.mount.read_only;
   fs.default_uid = config.mount.uid.value_or(place.uid);
   fs.default_gid = config.mount.gid.value_or(place.gid);

@@ -53,6 +53,8 @@ const std::vector<Row>& Rows() {
       {"sse", "\"AWS KMS\"", "\"aws:kms\"", "\"AES512\"", "must be one of \"AES256\", \"aws:kms\"",
        ""},
       {"sse_kms_key_id", "\"key-1\"", "\"key-1\"", "5", "must be a string", "sse = \"aws:kms\"\n"},
+      {"content_type", "\"plain\"", "\"plain\"", "\"text/html\"",
+       "must be one of \"by-name\", \"plain\"", ""},
       {"requester_pays", "true", "true", "\"true\"", "must be true or false", ""},
       {"conflict", "\"fail\"", "\"fail\"", "\"keep_booth\"", "did you mean \"keep-both\"?", ""},
       {"metadata", "\"plain\"", "\"plain\"", "\"full\"", "must be one of \"posix\", \"plain\"", ""},
