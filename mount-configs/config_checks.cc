@@ -58,6 +58,7 @@ void CheckPrefix(Loading& loading) {
     return;
   }
   if (prefix.back() != '/') prefix += '/';
+  loading.config.store.scratch_prefix = prefix;
   for (const std::string_view part :
        Split(std::string_view(prefix).substr(0, prefix.size() - 1), '/')) {
     if (!part.empty() && part != "." && part != "..") continue;

@@ -184,6 +184,26 @@ std::vector<Option> ObjectRows() {
        .example = "plain",
        .choices = {"by-name", "plain"},
        .binding = QUAY_CHOICE(content_type)},
+      {.key = "native",
+       .type = OptionType::kBool,
+       .default_text = "false",
+       .help = "Kodo: use its native API beside S3, for renames without a copy, for deletions, and "
+               "for creating files without ever replacing what somebody else has just made (which "
+               "takes two requests instead of one). It is not documented whether a move keeps an "
+               "object's attributes: the first one is checked, and without that it is not used "
+               "again",
+       .example = "true",
+       .binding = QUAY_FIELD(store.native)},
+      {.key = "native_endpoint",
+       .default_note = "that of the region",
+       .help = "Kodo: where the resource manager of a private installation listens",
+       .example = "https://rs.example.org",
+       .binding = QUAY_FIELD(store.native_endpoint)},
+      {.key = "native_bucket",
+       .default_note = "that of bucket",
+       .help = "Kodo: the bucket's own name, if its S3 name is another one",
+       .example = "nightly",
+       .binding = QUAY_FIELD(store.native_bucket)},
       {.key = "requester_pays",
        .type = OptionType::kBool,
        .default_text = "false",

@@ -89,8 +89,10 @@ std::optional<std::string> ProbeSubject(const StoreConfig& config) {
   if (!resolved) return std::nullopt;
   const s3::ClientConfig& client = resolved->client;
   const std::string port = client.port == 0 ? "" : fmt::format(":{}", client.port);
-  return fmt::format("{} {}://{}{}{}/ bucket {}", resolved->profile->id, client.scheme, client.host,
-                     port, client.base_path, client.bucket);
+  // With the native API other things are honoured, which must not be believed without it.
+  return fmt::format("{} {}://{}{}{}/ bucket {}{}", resolved->profile->id, client.scheme,
+                     client.host, port, client.base_path, client.bucket,
+                     resolved->native ? " native" : "");
 }
 
 ProbeMemory::ProbeMemory(std::string directory, Disk& disk)

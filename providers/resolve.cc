@@ -75,6 +75,7 @@ class Resolver {
       resolved_.capabilities.multipart = false;
       resolved_.capabilities.part_copy = false;
     }
+    QUAY_TRY(Native());
     return std::move(resolved_);
   }
 
@@ -93,6 +94,7 @@ class Resolver {
   Status Retries();
   Status Transport();
   Status Tls();
+  Status Native();
 
   const StoreConfig& config_;
   const Profile* named_ = nullptr;
@@ -337,6 +339,39 @@ Status Resolver::Retries() {
   retry.connection_layer_explicit = retry.connection_layer_explicit ||
                                     config_.retry_interval_ms.has_value() ||
                                     config_.retry_count.has_value();
+  return {};
+}
+
+Status Resolver::Native() {
+  if (!config_.native) {
+    if (config_.native_endpoint.empty() && config_.native_bucket.empty()) return {};
+    return Bad("native: is needed for native_endpoint and native_bucket to mean anything");
+  }
+  if (profile().id != "kodo") return Bad("native: {} has no such API; remove it", profile().id);
+  kodo::NativeConfig native;
+  if (!config_.native_endpoint.empty()) {
+    QUAY_ASSIGN(Endpoint endpoint, ParseEndpoint(config_.native_endpoint));
+    if (!endpoint.base_path.empty()) return Bad("native_endpoint: must have no path");
+    native.scheme = std::move(endpoint.scheme);
+    native.host = std::move(endpoint.host);
+    native.port = endpoint.port;
+  } else if (client().host == RegionHost(profile(), client().region)) {
+    native.host = kodo::ResourceHost(client().region);
+  } else {
+    return Bad(
+        "native_endpoint: missing; a private installation needs the URL of its resource manager");
+  }
+  if (!client().http.tls.thumbprint.empty() && native.host != client().host) {
+    return Bad("native: Cert_thumbprint knows the certificate of one host only; use ca_file");
+  }
+  native.bucket = config_.native_bucket.empty() ? client().bucket : config_.native_bucket;
+  native.scratch_prefix = config_.scratch_prefix;
+  native.credentials = client().credentials;
+  native.credential_source = client().credential_source;
+  native.retry = client().retry;
+  resolved_.native = std::move(native);
+  resolved_.capabilities.move = true;
+  resolved_.capabilities.put_if_absent = true;
   return {};
 }
 

@@ -5,8 +5,12 @@
 
 #pragma once
 
+#include <optional>
+#include <string>
+
 #include "base/result.h"
 #include "providers/config.h"
+#include "providers/kodo/native.h"
 #include "providers/object_store.h"
 #include "providers/profiles.h"
 #include "s3/config.h"
@@ -19,6 +23,7 @@ struct ResolvedStore {
   Capabilities capabilities;  // what the profile promises, within what the user allows
   bool create_bucket = false;
   std::string bucket_acl;
+  std::optional<kodo::NativeConfig> native;
 };
 
 /// REQUIRES: the provider's protocol is S3 or QingStor. kInvalidArgument messages begin with the

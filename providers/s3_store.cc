@@ -9,7 +9,9 @@
 #include <atomic>
 #include <utility>
 
+#include "base/hash.h"
 #include "base/log.h"
+#include "providers/kodo/native.h"
 #include "s3/client.h"
 
 namespace quayfs {
@@ -111,7 +113,11 @@ class S3Store final : public ObjectStore {
         create_bucket_(resolved.create_bucket),
         bucket_acl_(resolved.bucket_acl),
         http_(std::move(http)),
-        client_(std::move(resolved.client), *http_, clock) {}
+        client_(std::move(resolved.client), *http_, clock) {
+    if (!resolved.native) return;
+    resolved.native->clock_offset = [this] { return client_.clock_offset(); };
+    native_ = std::make_unique<kodo::NativeClient>(*std::move(resolved.native), *http_, clock);
+  }
 
   const std::string& name() const override { return name_; }
   Capabilities capabilities() const override;
@@ -160,6 +166,7 @@ class S3Store final : public ObjectStore {
     std::atomic<bool> copy_if_absent{false};
     std::atomic<bool> part_copy{false};
     std::atomic<bool> copy{false};
+    std::atomic<bool> move{false};
   };
 
   Status CheckKey(const std::string& key) const;
@@ -174,6 +181,21 @@ class S3Store final : public ObjectStore {
   template <typename T>
   Result<T> Judged(Result<T> result, const Condition& condition, std::atomic<bool>* missing,
                    const char* feature) const;
+  // Kodo's native API.
+  /// `source` is what lies there.
+  Result<s3::ObjectInfo> MoveNatively(const s3::ObjectHead& source, const std::string& key,
+                                      bool replace, const CallOptions& call);
+  Result<ObjectInfo> CreateNatively(const std::string& key, const DataSource& data,
+                                    const ObjectProperties& properties, const CallOptions& call);
+  Result<bool> IsThere(const s3::ObjectHead& source, const std::string& key,
+                       const CallOptions& call);
+  Error WithoutNative(const Error& error);
+  bool native_works() const { return native_ != nullptr && !missing_.move; }
+  /// What the first move has done to an object's version and attributes. Repairs the latter.
+  Result<s3::ObjectInfo> CheckMoved(const s3::ObjectHead& source, const std::string& key,
+                                    const CallOptions& call);
+  Result<std::vector<DeleteOutcome>> DeleteNatively(const std::vector<std::string>& keys,
+                                                    const CallOptions& call);
   Status DeleteOneByOne(const std::vector<std::string>& keys, std::vector<DeleteOutcome>* outcomes,
                         const CallOptions& call);
 
@@ -184,6 +206,9 @@ class S3Store final : public ObjectStore {
   const std::string bucket_acl_;
   const std::unique_ptr<s3::HttpClient> http_;
   s3::Client client_;
+  std::unique_ptr<kodo::NativeClient> native_;  // null without
+  /// A move was seen to keep both the version and the attributes of an object.
+  std::atomic<bool> moves_keep_all_{false};
   Missing missing_;
 };
 
@@ -199,6 +224,9 @@ Capabilities S3Store::capabilities() const {
   now.copy_if_absent &= !missing_.copy_if_absent;
   now.part_copy &= !missing_.part_copy;
   now.copy &= !missing_.copy;
+  now.move &= !missing_.move;
+  // Creation that is exclusive by way of a move needs moves that lose nothing.
+  if (native_ != nullptr) now.put_if_absent &= !missing_.move;
   now.batch_delete &= client_.batch_delete_supported();
   return now;
 }
@@ -308,6 +336,9 @@ Result<ObjectInfo> S3Store::Put(const std::string& key, const DataSource& data,
     return Error(Code::kTooLarge, fmt::format("{} bytes in one request; {} are allowed",
                                               data.size(), caps.put_size_max));
   }
+  if (condition.kind == Condition::Kind::kIfAbsent && native_ != nullptr) {
+    return CreateNatively(key, data, properties, call);
+  }
   const SourceBody body(data);
   auto info = client_.Put({key, &body, ToS3(properties), WireCondition(condition)}, call);
   return Converted(Judged(std::move(info), condition,
@@ -342,6 +373,10 @@ Status S3Store::DeleteOneByOne(const std::vector<std::string>& keys,
 
 Result<std::vector<DeleteOutcome>> S3Store::DeleteMany(const std::vector<std::string>& keys,
                                                        const CallOptions& call) {
+  if (native_works()) {
+    auto done = DeleteNatively(keys, call);
+    if (!done.Is(Code::kNotSupported)) return done;
+  }
   std::vector<DeleteOutcome> outcomes;
   outcomes.reserve(keys.size());
   if (!declared_.batch_delete) {
@@ -399,8 +434,118 @@ Result<ObjectInfo> S3Store::Move(const std::string& source_key, const std::strin
                                  const CallOptions& call) {
   QUAY_TRY(CheckKey(source_key));
   QUAY_TRY(CheckKey(key));
-  if (!declared_.move) return Unsupported("moves");
+  if (!capabilities().move) return Unsupported("moves");
+  if (native_ != nullptr) {
+    // Looked at first, so that a lost reply leaves no doubt.
+    QUAY_ASSIGN(const s3::ObjectHead source, client_.Head(source_key, call));
+    return Converted(MoveNatively(source, key, /*replace=*/true, call));
+  }
   return Converted(client_.Move({source_key, key}, call));
+}
+
+// ---- Kodo's native API.
+
+Result<s3::ObjectInfo> S3Store::MoveNatively(const s3::ObjectHead& source, const std::string& key,
+                                             bool replace, const CallOptions& call) {
+  const std::string& source_key = source.info.key;
+  if (source_key == key) {
+    return Error(Code::kInvalidArgument, "an object cannot be moved onto itself");
+  }
+  Status moved = native_->Move(source_key, key, replace, call);
+  if (!moved && kodo::MayHaveBeenMoved(moved.error())) {
+    const auto left = client_.Head(source_key, call);
+    if (!left && !left.Is(Code::kNotFound)) return moved.error();
+    // Not carried out: once more. It may still be on its way, and then the source goes meanwhile.
+    if (left) moved = native_->Move(source_key, key, replace, call);
+    const bool gone = !left || moved.Is(Code::kNotFound) || moved.Is(Code::kAlreadyExists);
+    if (!moved && gone) {
+      QUAY_ASSIGN(const bool ours, IsThere(source, key, call));
+      if (ours) moved = {};
+    }
+  }
+  if (!moved) return WithoutNative(moved.error());
+  return CheckMoved(source, key, call);
+}
+
+// Whether the object at `key` can only be what `source` was.
+Result<bool> S3Store::IsThere(const s3::ObjectHead& source, const std::string& key,
+                              const CallOptions& call) {
+  const auto there = client_.Head(key, call);
+  if (there.Is(Code::kNotFound)) return false;
+  if (!there) return there.error();
+  if (there->info.size != source.info.size) return false;
+  const auto& metadata = source.properties.metadata;
+  return SameEtag(there->info.etag, source.info.etag) ||
+         (!metadata.empty() && there->properties.metadata == metadata);
+}
+
+// What will be refused the next time as well is done without from now on.
+Error S3Store::WithoutNative(const Error& error) {
+  const bool for_good = error.code() == Code::kPermissionDenied ||
+                        error.code() == Code::kUnauthenticated ||
+                        error.code() == Code::kInvalidArgument;
+  if (!for_good) return error;
+  if (!missing_.move.exchange(true)) {
+    Log(LogLevel::kDebug, "store.not_supported",
+        {{"store", name_}, {"feature", "native API"}, {"error", error.message()}});
+  }
+  return {Code::kNotSupported, error.message(), error.detail()};
+}
+
+Result<s3::ObjectInfo> S3Store::CheckMoved(const s3::ObjectHead& source, const std::string& key,
+                                           const CallOptions& call) {
+  s3::ObjectInfo expected = source.info;
+  expected.key = key;
+  if (moves_keep_all_) return expected;
+  QUAY_ASSIGN(s3::ObjectHead made, client_.Head(key, call));
+  const bool same_attributes = made.properties.metadata == source.properties.metadata &&
+                               (source.properties.content_type.empty() ||
+                                made.properties.content_type == source.properties.content_type);
+  if (same_attributes) {
+    // Otherwise each one is looked at, for the version that it has got.
+    if (SameEtag(made.info.etag, expected.etag)) moves_keep_all_ = true;
+    return std::move(made.info);
+  }
+  if (!missing_.move.exchange(true)) {
+    Log(LogLevel::kDebug, "store.not_supported", {{"store", name_}, {"feature", "native move"}});
+  }
+  s3::CopyRequest repair{key, made.info.etag, key, source.properties, {}};
+  QUAY_ASSIGN(s3::ObjectInfo repaired, client_.Copy(repair, call));
+  repaired.size = made.info.size;
+  return repaired;
+}
+
+// The object is written aside and moved to its name, which fails if there is something.
+Result<ObjectInfo> S3Store::CreateNatively(const std::string& key, const DataSource& data,
+                                           const ObjectProperties& properties,
+                                           const CallOptions& call) {
+  const std::string aside =
+      native_->config().scratch_prefix + ".quayfs/new/" + HexEncode(RandomBytes(16));
+  const SourceBody body(data);
+  s3::ObjectHead written;
+  written.properties = ToS3(properties);
+  QUAY_ASSIGN(written.info, client_.Put({aside, &body, written.properties, {}}, call));
+  written.info.key = aside;
+  auto made = MoveNatively(written, key, /*replace=*/false, call);
+  // Nothing of it may stay, whatever went wrong; the error to tell is the one before.
+  if (!made) Ignore(client_.Delete(aside, {}, {}));
+  return Converted(std::move(made));
+}
+
+Result<std::vector<DeleteOutcome>> S3Store::DeleteNatively(const std::vector<std::string>& keys,
+                                                           const CallOptions& call) {
+  std::vector<kodo::NativeStep> steps;
+  steps.reserve(keys.size());
+  for (const std::string& key : keys) {
+    QUAY_TRY(CheckKey(key));
+    steps.push_back({kodo::NativeStep::Kind::kDelete, key, "", false});
+  }
+  Result<std::vector<Status>> done = native_->Batch(steps, call);
+  if (!done) return WithoutNative(done.error());
+  std::vector<DeleteOutcome> outcomes;
+  outcomes.reserve(keys.size());
+  for (size_t i = 0; i < keys.size(); ++i) outcomes.push_back({keys[i], std::move((*done)[i])});
+  return outcomes;
 }
 
 // ---- Multipart uploads.

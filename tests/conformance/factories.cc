@@ -146,20 +146,25 @@ void AddServers(std::vector<StoreFactory>* factories) {
   }));
 }
 
-/// What is known of Kodo's S3 gateway (protocol.md 1.3): conditions ignored with a success,
-/// listings that are never encoded, its own storage classes and region.
+void UseKodo(const Server& /*server*/, StoreConfig* config) {
+  config->provider = "kodo";
+  config->region = "East China-Zhejiang";
+  config->storage_class = "Infrequent Access";
+}
+
+void UseKodoNative(const Server& server, StoreConfig* config) {
+  UseKodo(server, config);
+  config->native = true;
+  config->native_endpoint = server.endpoint();
+}
+
+/// Kodo's S3 gateway, alone and with the native API beside it.
 void AddKodo(std::vector<StoreFactory>* factories) {
   ServerConfig server;
-  server.conditional_writes = false;
-  server.encoding_type = false;
+  server.protocol = testserver::Protocol::kKodo;
   server.region = "cn-east-1";
-  server.storage_classes = {"STANDARD",   "LINE",         "GLACIER",
-                            "GLACIER_IR", "DEEP_ARCHIVE", "INTELLIGENT_TIERING"};
-  factories->push_back(OnServer("kodo", server, [](const Server&, StoreConfig* config) {
-    config->provider = "kodo";
-    config->region = "East China-Zhejiang";
-    config->storage_class = "Infrequent Access";
-  }));
+  factories->push_back(OnServer("kodo", server, UseKodo));
+  factories->push_back(OnServer("kodo_native", server, UseKodoNative));
 }
 
 /// QingStor's own API: by address, and by name with a zone that the bucket is not in.

@@ -110,6 +110,7 @@ TEST_P(AttributesTest, StatfsShowsRoom) {
 }
 
 INSTANTIATE_FOR_ALL_BACKENDS(AttributesTest);
+INSTANTIATE_FOR_KODO(AttributesTest);
 
 }  // namespace
 }  // namespace quayfs::mounttest

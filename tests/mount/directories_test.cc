@@ -146,6 +146,7 @@ TEST_P(DirectoriesTest, OurOwnFolderIsHidden) {
 }
 
 INSTANTIATE_FOR_ALL_BACKENDS(DirectoriesTest);
+INSTANTIATE_FOR_KODO(DirectoriesTest);
 
 }  // namespace
 }  // namespace quayfs::mounttest

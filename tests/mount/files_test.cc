@@ -190,6 +190,7 @@ TEST_P(FilesTest, SurvivesARemount) {
 }
 
 INSTANTIATE_FOR_ALL_BACKENDS(FilesTest);
+INSTANTIATE_FOR_KODO(FilesTest);
 
 }  // namespace
 }  // namespace quayfs::mounttest

@@ -43,6 +43,8 @@ std::string Unquoted(const std::string& text) {
   return text.size() < 2 ? "" : text.substr(1, text.size() - 2);
 }
 
+bool IsKodo(const std::string& backend) { return backend.rfind("kodo", 0) == 0; }
+
 std::string MakeTemporaryDirectory() {
   std::string name = Variable("TMPDIR");
   name = (name.empty() ? "/tmp" : name) + "/quayfs-mount-test.XXXXXX";
@@ -52,6 +54,8 @@ std::string MakeTemporaryDirectory() {
 }
 
 }  // namespace
+
+std::vector<std::string> KodoBackends() { return {"kodo", "kodo_native"}; }
 
 std::vector<std::string> Backends() {
   std::vector<std::string> backends = {"local", "server", "qingstor"};
@@ -80,18 +84,28 @@ void MountEnvironment::ChooseBackend(const std::string& backend) {
     return;
   }
   values_["provider"] = "\"s3\"";
-  if (backend == "server" || backend == "qingstor") {
+  if (backend == "server" || backend == "qingstor" || IsKodo(backend)) {
     testserver::ServerConfig config;
     if (backend == "qingstor") {
       config.protocol = testserver::Protocol::kQingStor;
       config.region = "pek3a";
       values_["provider"] = "\"qingstor\"";
     }
+    if (IsKodo(backend)) {
+      config.protocol = testserver::Protocol::kKodo;
+      config.region = "cn-east-1";
+      values_["provider"] = "\"kodo\"";
+      values_["region"] = "\"cn-east-1\"";
+    }
     auto server = testserver::Server::Start(config);
     ASSERT_TRUE(server.ok()) << server.error().ToString();
     server_ = *std::move(server);
     prefix_ = "host-a/";
     values_["endpoint"] = Quoted(server_->endpoint());
+    if (backend == "kodo_native") {
+      values_["native"] = "true";
+      values_["native_endpoint"] = values_["endpoint"];
+    }
     values_["bucket"] = "\"test\"";
     values_["access_key_id"] = "\"test-key\"";
     values_["secret_access_key"] = "\"test-secret\"";
@@ -138,7 +152,7 @@ void MountEnvironment::WriteConfig() {
   std::string text = top_lines_ + "\n";
   std::string credentials = "[credentials]\n";
   for (const auto& [key, value] : values_) {
-    const bool secret = key.find("access_key") != std::string::npos;
+    const bool secret = key.find("access_key") != std::string::npos || key == "session_token";
     (secret ? credentials : text) += fmt::format("{} = {}\n", key, value);
   }
   text += credentials + "[cache]\ndirectory = " + Quoted(directory_ + "/cache") + "\n";
@@ -200,6 +214,7 @@ ObjectStore& MountEnvironment::store() {
     config.provider = value("provider");
     config.bucket = value("bucket");
     config.endpoint = value("endpoint");
+    config.region = value("region");
     config.credentials.access_key_id = value("access_key_id");
     config.credentials.secret_access_key = value("secret_access_key");
     auto opened = OpenStore(config);

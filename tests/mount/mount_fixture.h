@@ -23,6 +23,10 @@ namespace quayfs::mounttest {
 /// environment names one (tests/radosgw/README.md).
 std::vector<std::string> Backends();
 
+/// "kodo" and "kodo_native": the server in that dialect, without and with the native API. For
+/// tests that differ there; the rest is S3 like any other.
+std::vector<std::string> KodoBackends();
+
 class MountEnvironment {
  public:
   /// `backend` as above. Makes everything but the mount.
@@ -130,4 +134,9 @@ std::string BackendName(const ::testing::TestParamInfo<std::string>& info);
 // NOLINTNEXTLINE(cppcoreguidelines-macro-usage): gtest's own macro takes a name, too
 #define INSTANTIATE_FOR_ALL_BACKENDS(suite)                                                       \
   INSTANTIATE_TEST_SUITE_P(Backends, suite, ::testing::ValuesIn(::quayfs::mounttest::Backends()), \
+                           ::quayfs::mounttest::BackendName)
+
+// NOLINTNEXTLINE(cppcoreguidelines-macro-usage): as above
+#define INSTANTIATE_FOR_KODO(suite)                                                               \
+  INSTANTIATE_TEST_SUITE_P(Kodo, suite, ::testing::ValuesIn(::quayfs::mounttest::KodoBackends()), \
                            ::quayfs::mounttest::BackendName)
