@@ -170,6 +170,11 @@ Status Core::CopyTheirs(const OpContext& context, Ino ino, Step& step, const Obj
   }
   step.version = ObjectVersion::Of(theirs);
   QUAY_ASSIGN(const ObjectInfo made, CopyObject(context, step, step.key, condition));
+  return TakeTheirs(ino, step, {made.etag, theirs.size, 0});
+}
+
+// At the step's key there is another version than this mount knew, all of it somebody else's.
+Status Core::TakeTheirs(Ino ino, Step& step, const ObjectVersion& made) {
   MutexLock lock(mutex_);
   Inode* inode = table_.Find(ino);
   if (inode != nullptr && inode->unpublished()) {
@@ -182,11 +187,11 @@ Status Core::CopyTheirs(const OpContext& context, Ino ino, Step& step, const Obj
   if (inode != nullptr) {
     inode->symlink_target.clear();
     ++inode->content_epoch;
-    inode->attributes.size = theirs.size;
+    inode->attributes.size = made.size;
     TellOutdatedLocked({ino, ""});
-    if (inode->data != nullptr) inode->data->Replace({step.key, made.etag, theirs.size});
+    if (inode->data != nullptr) inode->data->Replace({step.key, made.etag, made.size});
   }
-  SettledLocked(ino, step, step.key, {made.etag, theirs.size, 0});
+  SettledLocked(ino, step, step.key, made);
   return {};
 }
 

@@ -443,6 +443,7 @@ class Core final : public FileSystem {
   /// step goes there.
   Status GiveWay(const OpContext& context, Ino ino, const Step& step, const Error& error);
   /// What is renamed here was changed by somebody else: theirs goes to the new name.
+  Status TakeTheirs(Ino ino, Step& step, const ObjectVersion& made);
   Status CopyTheirs(const OpContext& context, Ino ino, Step& step, const ObjectInfo& theirs,
                     const Condition& condition);
   /// kChanged: somebody else's object lies under the step's key.

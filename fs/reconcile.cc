@@ -531,7 +531,12 @@ Status Core::CopyTo(const OpContext& context, Ino ino, Step& step) {
     }
   }
   if (!made.ok()) return made.error();
-  if (move) step.keep_from = true;  // it is not there any more
+  if (move) {
+    step.keep_from = true;  // it is not there any more
+    // A move takes whatever is there, and what others have changed is theirs.
+    if (!SameEtag(made->etag, step.version.etag))
+      return TakeTheirs(ino, step, {made->etag, made->size, 0});
+  }
   MutexLock lock(mutex_);
   SettledLocked(ino, step, step.key, {made->etag, step.version.size, 0});
   if (Inode* inode = table_.Find(ino); inode != nullptr && inode->data != nullptr)
