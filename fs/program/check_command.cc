@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "fs/program/commands.h"
+#include "fs/program/endpoint_check.h"
 #include "fs/program/exit_status.h"
 #include "fs/program/launch.h"
 #include "fs/program/load.h"
@@ -61,6 +62,7 @@ std::vector<CheckRow> CheckConfig(const MountConfig& config) {
     rows.push_back({"store", CheckResult::kFailed, ExplainStoreError(store.error(), config)});
     return rows;
   }
+  Append(CheckEndpoint(config), &rows);
   Append(CheckStore(config, **store), &rows);
   if (Worst(rows) == CheckResult::kFailed || config.mount.read_only) return rows;
   OpenOptions everything;

@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "base/clock.h"
+#include "providers/profiles.h"
 
 namespace quayfs::program {
 namespace {
@@ -111,6 +112,18 @@ std::string ExplainMissing(const Error& error, const MountConfig& config) {
                      config.store.bucket, EndpointOf(config), Where(config), others);
 }
 
+std::string ExplainClass(const MountConfig& config) {
+  std::string known;
+  if (const auto profile = FindProfile(config.store.provider); profile.ok()) {
+    for (const ProfileStorageClass& row : (*profile)->storage_classes)
+      known += fmt::format("{}\"{}\"", known.empty() ? "; the vendor has " : ", ", row.name);
+  }
+  return fmt::format(
+      "the service refuses the storage class '{}'; change storage_class in {}{}, not "
+      "all of them everywhere",
+      config.store.storage_class, Where(config), known);
+}
+
 std::string Explain(const Error& error, const MountConfig& config) {
   switch (error.code()) {
     case Code::kUnauthenticated:
@@ -145,6 +158,8 @@ std::string Explain(const Error& error, const MountConfig& config) {
     case Code::kUntrusted:
       return ExplainTrust(error, config);
     case Code::kInvalidArgument:
+      if (error.detail().service_code == "InvalidStorageClass") return ExplainClass(config);
+      return fmt::format("{}; change it in {}", error.message(), Where(config));
     case Code::kNotSupported:
       return fmt::format("{}; change it in {}", error.message(), Where(config));
     default:

@@ -6,7 +6,9 @@ namespace quayfs::program {
 
 Status ReachBucket(ObjectStore& store, const std::string& prefix, const CallOptions& call) {
   Status checked = store.CheckBucket(call);
-  const bool refused = checked.Is(Code::kPermissionDenied) || checked.Is(Code::kUnauthenticated);
+  // The reply to a HEAD says no more than its status; that to a listing says why.
+  const bool refused = checked.Is(Code::kPermissionDenied) || checked.Is(Code::kUnauthenticated) ||
+                       checked.Is(Code::kInvalidArgument);
   if (!refused || !checked.error().detail().service_code.empty()) return checked;
   ListRequest request;
   request.prefix = prefix;

@@ -14,6 +14,7 @@
 #include "fs/program/messages.h"
 #include "fs/program/reach.h"
 #include "providers/probe.h"
+#include "providers/profiles.h"
 
 namespace quayfs::program {
 namespace {
@@ -23,6 +24,7 @@ constexpr auto kStepTimeout = std::chrono::seconds(60);
 constexpr auto kProbeTimeout = std::chrono::minutes(5);
 constexpr std::string_view kBody = "quayfs check";
 constexpr size_t kRandomBytes = 6;
+constexpr uint64_t kMetadataUseful = 512;  // owner, mode and times, with room
 
 CallOptions Within(Duration timeout) {
   CallOptions call;
@@ -39,6 +41,31 @@ ObjectProperties Properties() {
   return properties;
 }
 
+/// What has to be allowed for a step, in the words of S3's policies, and what a mount is without
+/// it.
+struct Permission {
+  std::string_view action;
+  std::string_view use;
+  bool needed = true;  // by every mount that writes
+};
+constexpr Permission kList{"s3:ListBucket", "directories cannot be read"};
+constexpr Permission kWrite{"s3:PutObject",
+                            "nothing can be written; read_only = true does without"};
+constexpr Permission kRead{"s3:GetObject", "nothing can be read"};
+constexpr Permission kDelete{"s3:DeleteObject",
+                             "files cannot be removed, nor renamed, and old objects stay"};
+constexpr Permission kCopy{"s3:GetObject and s3:PutObject",
+                           "renames and changes of attributes send the contents again"};
+constexpr Permission kParts{"s3:PutObject (which covers multipart uploads)",
+                            "large files cannot be written; Use_ClientMultiUpload=false sends each "
+                            "in one piece"};
+constexpr Permission kAbort{"s3:AbortMultipartUpload",
+                            "interrupted uploads stay in the bucket, and cost", false};
+constexpr Permission kListUploads{"s3:ListBucketMultipartUploads",
+                                  "interrupted uploads that are not remembered are not found "
+                                  "(quayfs check --orphans)",
+                                  false};
+
 class StoreCheck {
  public:
   StoreCheck(const MountConfig& config, ObjectStore& store)
@@ -47,18 +74,20 @@ class StoreCheck {
         folder_(config.prefix + ".quayfs/check-" + HexEncode(RandomBytes(kRandomBytes)) + "/") {}
 
   std::vector<CheckRow> Run() {
-    if (Step(
+    if (!Step(
             "bucket",
             [this] { return ReachBucket(store_, config_.prefix, Within(kConnectTimeout)); },
-            "reached as " + store_.name()) &&
-        Step(
-            "list", [this] { return ListOne(); }, "allowed")) {
+            "reached as " + store_.name())) {
+      return std::move(rows_);
+    }
+    if (Step(
+            "list", [this] { return ListOne(); }, "allowed", kList)) {
       Archived();
-      if (config_.mount.read_only) {
-        Skip("write", "the mount is read-only");
-      } else {
-        Writes();
-      }
+    }
+    if (config_.mount.read_only) {
+      Skip("write", "the mount is read-only");
+    } else {
+      Writes();
     }
     return std::move(rows_);
   }
@@ -66,35 +95,154 @@ class StoreCheck {
  private:
   void Writes() {
     if (Step(
-            "write", [this] { return Write(); }, "allowed")) {
+            "write", [this] { return Write(); }, "allowed", kWrite)) {
       Step(
           "head", [this] { return CheckHead(object_); },
-          "size and attributes come back as they were written");
+          "size and attributes come back as they were written", kRead);
       Step(
-          "read", [this] { return Read(); }, "ranges are read");
+          "read", [this] { return Read(); }, "ranges are read", kRead);
       if (!config_.store.storage_class.empty()) Class();
+      MetadataLimit();
       Speed();
       Step(
-          "list new", [this] { return ListNew(); }, "a new object is listed at once");
+          "list new", [this] { return ListNew(); }, "a new object is listed at once", kList);
       Step(
           "copy", [this] { return Copy(); },
-          "the store copies; renames and changes of attributes send no contents");
+          "the store copies; renames and changes of attributes send no contents", kCopy);
+      Multipart();
+      Move();
       Step(
-          "delete", [this] { return Delete(); }, "allowed, nothing is left behind");
+          "delete", [this] { return Delete(); }, "allowed, nothing is left behind", kDelete);
     }
     CleanUp();
   }
 
   template <typename Function>
-  bool Step(std::string name, const Function& function, std::string good) {
+  bool Step(std::string name, const Function& function, std::string good,
+            std::optional<Permission> permission = std::nullopt) {
     const Status status = function();
     if (status) {
       rows_.push_back({std::move(name), CheckResult::kOk, std::move(good)});
       return true;
     }
-    rows_.push_back(
-        {std::move(name), CheckResult::kFailed, ExplainStoreError(status.error(), config_)});
+    const bool denied = status.Is(Code::kPermissionDenied) && permission.has_value() &&
+                        config_.store.provider != "local";
+    rows_.push_back({std::move(name),
+                     denied && !permission->needed ? CheckResult::kWarning : CheckResult::kFailed,
+                     denied ? Denied(*permission, status.error())
+                            : ExplainStoreError(status.error(), config_)});
     return false;
+  }
+
+  std::string Denied(const Permission& permission, const Error& error) const {
+    const std::string& key = config_.store.credentials.access_key_id;
+    return OneLine(fmt::format("not allowed, and without it {}; allow {} on '{}'{} ({})",
+                               permission.use, permission.action, store_.name(),
+                               key.empty() ? "" : fmt::format(" to the access key '{}'", key),
+                               error.message()));
+  }
+
+  /// Attributes and extended attributes travel as metadata: how much of it comes back.
+  void MetadataLimit() {
+    const uint64_t declared = store_.capabilities().metadata_size_max;
+    for (uint64_t size = declared; size >= kMetadataUseful; size /= 2) {
+      const Status kept = KeepsMetadata(size);
+      if (kept && size == declared) {
+        rows_.push_back({"metadata limit", CheckResult::kOk,
+                         fmt::format("{} bytes of metadata come back", size)});
+        return;
+      }
+      if (kept) {
+        rows_.push_back({"metadata limit", CheckResult::kWarning,
+                         fmt::format("{} bytes of metadata come back, {} do not: files with many "
+                                     "extended attributes cannot be stored",
+                                     size, size * 2)});
+        return;
+      }
+    }
+    rows_.push_back({"metadata limit", CheckResult::kWarning,
+                     fmt::format("not even {} bytes of metadata come back; with metadata = "
+                                 "\"plain\" none are needed",
+                                 kMetadataUseful)});
+  }
+
+  Status KeepsMetadata(uint64_t size) {
+    ObjectProperties properties;
+    std::string name = "quayfs-limit";
+    std::string value(static_cast<size_t>(size) - name.size(), 'm');
+    properties.metadata = {{std::move(name), std::move(value)}};
+    QUAY_TRY(store_.Put(copy_, MemorySource(kBody), properties, Condition::None(),
+                        Within(kStepTimeout)));
+    QUAY_ASSIGN(const ObjectHead head, store_.Head(copy_, Within(kStepTimeout)));
+    if (head.properties.metadata == properties.metadata) return {};
+    return Error(Code::kCorrupt, "metadata were cut");
+  }
+
+  /// Where the service has a move, renames go by it, if it loses nothing.
+  void Move() {
+    if (!store_.capabilities().move) return;
+    const auto move = [this]() -> Status {
+      QUAY_TRY(store_.Put(copy_, MemorySource(kBody), Properties(), Condition::None(),
+                          Within(kStepTimeout)));
+      QUAY_TRY(store_.Move(copy_, moved_, Within(kStepTimeout)));
+      return CheckHead(moved_);
+    };
+    const Status moved = move();
+    if (!moved || !store_.capabilities().move) {
+      rows_.push_back({"move", CheckResult::kWarning,
+                       OneLine(fmt::format("renames are copies: {}",
+                                           moved ? "the service's move loses attributes"
+                                                 : moved.error().message()))});
+      return;
+    }
+    rows_.push_back({"move", CheckResult::kOk, "renames are moves within the service"});
+  }
+
+  /// A large file as it is really sent: two parts, of which the first is as small as is allowed.
+  void Multipart() {
+    const Capabilities can = store_.capabilities();
+    if (!can.multipart) {
+      Skip("multipart limits", "multipart uploads are off");
+      return;
+    }
+    Step(
+        "multipart limits", [&] { return TwoParts(can); }, PartLimits(can), kParts);
+    Step(
+        "list uploads",
+        [this]() -> Status {
+          QUAY_TRY(store_.ListUploads(folder_, Within(kStepTimeout)));
+          return {};
+        },
+        "allowed", kListUploads);
+  }
+
+  static std::string PartLimits(const Capabilities& can) {
+    return fmt::format("parts of {} to {} bytes and up to {} of them", can.part_size_min,
+                       can.part_size_max, can.parts_max);
+  }
+
+  Status TwoParts(const Capabilities& can) {
+    QUAY_ASSIGN(const std::string upload,
+                store_.CreateUpload(copy_, Properties(), Within(kStepTimeout)));
+    const Status done = SendTwoParts(can, upload);
+    if (done) return done;
+    const Status aborted = store_.AbortUpload(copy_, upload, Within(kStepTimeout));
+    if (aborted.Is(Code::kPermissionDenied)) {
+      rows_.push_back({"abort upload", CheckResult::kWarning, Denied(kAbort, aborted.error())});
+    }
+    return done;
+  }
+
+  Status SendTwoParts(const Capabilities& can, const std::string& upload) {
+    const std::string first(static_cast<size_t>(can.part_size_min), 'p');
+    QUAY_ASSIGN(const PartInfo a,
+                store_.UploadPart(copy_, upload, 1, MemorySource(first), Within(kStepTimeout)));
+    QUAY_ASSIGN(const PartInfo b,
+                store_.UploadPart(copy_, upload, 2, MemorySource(kBody), Within(kStepTimeout)));
+    QUAY_TRY(store_.CompleteUpload(copy_, upload, {a, b}, Condition::None(), Within(kStepTimeout)));
+    QUAY_ASSIGN(const ObjectHead head, Found(store_.Head(copy_, Within(kStepTimeout))));
+    if (head.info.size == first.size() + kBody.size()) return {};
+    return Error(Code::kCorrupt, "an object made of parts has another size than the parts");
   }
 
   void Skip(std::string name, std::string why) {
@@ -177,7 +325,23 @@ class StoreCheck {
       Skip("storage class", "the store does not say which one it used");
       return;
     }
+    const std::string wanted = WireClass();
+    if (!wanted.empty() && wanted != made) {
+      rows_.push_back(
+          {"storage class", CheckResult::kWarning,
+           fmt::format("{} was asked for and the store made {}; change storage_class in "
+                       "{}, or ask the vendor whether this region has it",
+                       wanted, made, config_.path)});
+      return;
+    }
     rows_.push_back({"storage class", CheckResult::kOk, fmt::format("accepted: {}", made)});
+  }
+
+  std::string WireClass() const {
+    const auto profile = FindProfile(config_.store.provider);
+    if (!profile) return "";
+    auto wire = ResolveStorageClass(**profile, config_.store.storage_class);
+    return wire.ok() ? *std::move(wire) : "";
   }
 
   /// For people: how long one request takes, and what one connection carries.
@@ -229,7 +393,7 @@ class StoreCheck {
   }
 
   Status Delete() {
-    for (const std::string& key : {object_, copy_}) {
+    for (const std::string& key : {object_, copy_, moved_}) {
       QUAY_TRY(store_.Delete(key, Condition::None(), Within(kStepTimeout)));
       const auto head = store_.Head(key, Within(kStepTimeout));
       if (head) return Error(Code::kCorrupt, "an object that was deleted is still there");
@@ -247,7 +411,7 @@ class StoreCheck {
 
   void CleanUp() {
     Status cleaned;
-    for (const std::string& key : {object_, copy_}) {
+    for (const std::string& key : {object_, copy_, moved_}) {
       const Status deleted = store_.Delete(key, Condition::None(), Within(kStepTimeout));
       if (!deleted) cleaned = deleted;
     }
@@ -262,6 +426,7 @@ class StoreCheck {
   const std::string folder_;
   const std::string object_ = folder_ + "object";
   const std::string copy_ = folder_ + "copy";
+  const std::string moved_ = folder_ + "moved";
   std::vector<CheckRow> rows_;
 };
 

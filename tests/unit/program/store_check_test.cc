@@ -36,6 +36,20 @@ class StoreCheckTest : public ::testing::Test {
     EXPECT_TRUE(row != rows.end()) << name;
     return row == rows.end() ? CheckResult::kFailed : row->result;
   }
+  static std::string TextOf(const std::vector<CheckRow>& rows, const std::string& name) {
+    for (const CheckRow& row : rows) {
+      if (row.name == name) return row.text;
+    }
+    return "(absent)";
+  }
+  void Deny(const std::string& operation) {
+    testserver::Fault fault;
+    fault.operation = operation;
+    fault.status = 403;
+    fault.code = "AccessDenied";
+    fault.count = -1;
+    server_->AddFault(fault);
+  }
   std::unique_ptr<testserver::Server> server_;
   MountConfig config_;
 };
@@ -85,23 +99,85 @@ TEST_F(StoreCheckTest, AReadOnlyMountWritesNothing) {
   EXPECT_EQ(server_->Count("PutObject"), 0U);
 }
 
-TEST_F(StoreCheckTest, WhatIsForbiddenIsNamed) {
-  for (const auto& [operation, row] :
-       std::vector<std::pair<std::string, std::string>>{{"PutObject", "write"},
-                                                        {"GetObject", "read"},
-                                                        {"CopyObject", "copy"},
-                                                        {"DeleteObject", "delete"}}) {
+TEST_F(StoreCheckTest, WhatIsForbiddenIsNamedWithWhatToAllow) {
+  struct Denial {
+    std::string operation;
+    std::string row;
+    CheckResult result;
+    std::string advice;
+  };
+  const std::vector<Denial> denials = {
+      {"ListObjectsV2", "list", CheckResult::kFailed, "allow s3:ListBucket"},
+      {"PutObject", "write", CheckResult::kFailed, "allow s3:PutObject"},
+      {"HeadObject", "head", CheckResult::kFailed, "allow s3:GetObject"},
+      {"GetObject", "read", CheckResult::kFailed, "allow s3:GetObject"},
+      {"CopyObject", "copy", CheckResult::kFailed, "allow s3:GetObject and s3:PutObject"},
+      {"CreateMultipartUpload", "multipart limits", CheckResult::kFailed, "multipart"},
+      {"UploadPart", "multipart limits", CheckResult::kFailed, "multipart"},
+      {"ListMultipartUploads", "list uploads", CheckResult::kWarning,
+       "allow s3:ListBucketMultipartUploads"},
+      {"DeleteObject", "delete", CheckResult::kFailed, "allow s3:DeleteObject"},
+  };
+  for (const Denial& denial : denials) {
+    SCOPED_TRACE(denial.operation);
     ASSERT_NO_FATAL_FAILURE(Start());
-    testserver::Fault fault;
-    fault.operation = operation;
-    fault.status = 403;
-    fault.code = "AccessDenied";
-    fault.count = -1;
-    server_->AddFault(fault);
+    Deny(denial.operation);
     const auto rows = Check();
-    EXPECT_EQ(ResultOf(rows, row), CheckResult::kFailed) << operation;
-    EXPECT_EQ(Worst(rows), CheckResult::kFailed);
+    EXPECT_EQ(ResultOf(rows, denial.row), denial.result);
+    const std::string text = TextOf(rows, denial.row);
+    EXPECT_NE(text.find(denial.advice), std::string::npos) << text;
+    EXPECT_NE(text.find("'test-key'"), std::string::npos) << text;
+    EXPECT_EQ(text.find("test-secret"), std::string::npos) << text;
+    EXPECT_EQ(Worst(rows), denial.result);
+    for (const CheckRow& row : rows) EXPECT_EQ(row.text.find('\n'), std::string::npos) << row.text;
   }
+}
+
+TEST_F(StoreCheckTest, AnUploadThatMayNotBeAbortedIsTold) {
+  ASSERT_NO_FATAL_FAILURE(Start());
+  Deny("UploadPart");
+  Deny("AbortMultipartUpload");
+  const auto rows = Check();
+  EXPECT_EQ(ResultOf(rows, "abort upload"), CheckResult::kWarning);
+  EXPECT_NE(TextOf(rows, "abort upload").find("s3:AbortMultipartUpload"), std::string::npos);
+}
+
+TEST_F(StoreCheckTest, AClassThatTheServiceHasNotIsExplained) {
+  ASSERT_NO_FATAL_FAILURE(Start());
+  config_.store.storage_class = "STANDARD_TYPO";
+  const auto rows = Check();
+  EXPECT_NE(TextOf(rows, "write").find("change storage_class in n.toml"), std::string::npos)
+      << TextOf(rows, "write");
+}
+
+TEST_F(StoreCheckTest, AnotherRegionIsToldAlsoByAServiceThatSaysLittle) {
+  testserver::ServerConfig server_config;
+  server_config.protocol = testserver::Protocol::kKodo;
+  server_config.region = "cn-east-1";
+  ASSERT_NO_FATAL_FAILURE(Start(server_config));
+  config_.store.provider = "kodo";
+  config_.store.region = "cn-south-1";
+  const auto rows = Check();
+  EXPECT_EQ(ResultOf(rows, "bucket"), CheckResult::kFailed);
+  EXPECT_NE(TextOf(rows, "bucket").find("another region; set region"), std::string::npos)
+      << TextOf(rows, "bucket");
+}
+
+TEST_F(StoreCheckTest, LimitsAreTriedAndShown) {
+  ASSERT_NO_FATAL_FAILURE(Start());
+  const auto rows = Check();
+  EXPECT_EQ(TextOf(rows, "metadata limit"), "2048 bytes of metadata come back");
+  EXPECT_EQ(TextOf(rows, "multipart limits"),
+            "parts of 5242880 to 5368709120 bytes and up to 10000 of them");
+  EXPECT_EQ(server_->Count("CompleteMultipartUpload"), 1U);
+  EXPECT_EQ(server_->UnfinishedUploads("test"), 0U);
+}
+
+TEST_F(StoreCheckTest, LargerPartsThanThoughtAreAFailure) {
+  testserver::ServerConfig server_config;
+  server_config.part_size_min = 8 << 20;
+  ASSERT_NO_FATAL_FAILURE(Start(server_config));
+  EXPECT_EQ(ResultOf(Check(), "multipart limits"), CheckResult::kFailed);
 }
 
 TEST_F(StoreCheckTest, IgnoredConditionsAreAWarning) {
