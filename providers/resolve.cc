@@ -75,7 +75,7 @@ class Resolver {
       resolved_.capabilities.multipart = false;
       resolved_.capabilities.part_copy = false;
     }
-    QUAY_TRY(Native());
+    QUAY_TRY(Native(rules));
     return std::move(resolved_);
   }
 
@@ -94,7 +94,7 @@ class Resolver {
   Status Retries();
   Status Transport();
   Status Tls();
-  Status Native();
+  Status Native(const CredentialRules& rules);
 
   const StoreConfig& config_;
   const Profile* named_ = nullptr;
@@ -342,7 +342,7 @@ Status Resolver::Retries() {
   return {};
 }
 
-Status Resolver::Native() {
+Status Resolver::Native(const CredentialRules& rules) {
   if (!config_.native) {
     if (config_.native_endpoint.empty() && config_.native_bucket.empty()) return {};
     return Bad("native: is needed for native_endpoint and native_bucket to mean anything");
@@ -367,7 +367,8 @@ Status Resolver::Native() {
   native.bucket = config_.native_bucket.empty() ? client().bucket : config_.native_bucket;
   native.scratch_prefix = config_.scratch_prefix;
   native.credentials = client().credentials;
-  native.credential_source = client().credential_source;
+  // Of its own: a source answers one client.
+  native.credential_source = MakeCredentialSource(rules, client().http);
   native.retry = client().retry;
   resolved_.native = std::move(native);
   resolved_.capabilities.move = true;
