@@ -55,7 +55,7 @@ TEST_F(ProbeMountTest, AMountDoesNotProbeAndTakesTheProfile) {
 TEST_F(ProbeMountTest, WhatCheckHasFoundIsUsed) {
   env().WriteConfig();
   const ProgramResult check = RunQuayfs({"check", env().config_path()}, std::chrono::seconds(300));
-  ASSERT_EQ(check.status, 0) << check.out;
+  ASSERT_LE(check.status, 1) << check.out;  // plain http is a warning
   EXPECT_NE(check.out.find("remembered"), std::string::npos) << check.out;
   ASSERT_NO_FATAL_FAILURE(env().Mount());
   const nlohmann::json status = Status();
