@@ -320,6 +320,7 @@ class Core final : public FileSystem {
   Status EnsureLinks(const OpContext& context, Ino ino);
   Status ResolveName(const OpContext& context, Ino ino);
   Status KnowNames(const OpContext& context, Ino ino);
+  Ino MovedFrom(std::string_view path) const;
   Status AddNameLocked(Inode& file, Inode& directory, std::string_view new_name)
       QUAY_REQUIRES(mutex_);
   NameDrop PlanDropLocked(Inode& named, StateBatch* batch) QUAY_REQUIRES(mutex_);

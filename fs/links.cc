@@ -66,7 +66,13 @@ void Core::AttachLocked(Inode& name, Inode& file) {
   name.links->link_to = file.ino;
   auto& names = file.links->names;
   if (std::find(names.begin(), names.end(), name.ino) == names.end()) names.push_back(name.ino);
-  if (name.moved) NoteRecordLocked(file);
+  if (!name.moved) return;
+  // It had moved before anybody knew whose name it is, and the file may have no other work.
+  NoteRecordLocked(file);
+  StateBatch batch;
+  SaveLocked(file, &batch);
+  CommitQuietlyLocked(std::move(batch));
+  NoteWorkLocked(file);
 }
 
 // The file's record does not list its names as they are.
@@ -141,6 +147,22 @@ Result<Ino> Core::FindPath(const OpContext& context, std::string_view path) {
     path = slash == std::string_view::npos ? std::string_view() : path.substr(slash + 1);
   }
   return at;
+}
+
+// Who had this path when its object was written, and has moved since. 0: nobody.
+Ino Core::MovedFrom(std::string_view path) const {
+  std::string key = keys_.root;
+  while (!path.empty()) {
+    const size_t slash = path.find('/');
+    const auto segment = SegmentOf(path.substr(0, slash));
+    if (!segment) return 0;
+    const bool last = slash == std::string_view::npos;
+    key = ChildKey(keys_, key, segment->text, /*directory=*/!last);
+    path = last ? std::string_view() : path.substr(slash + 1);
+  }
+  MutexLock lock(mutex_);
+  const auto source = sources_.find(key);
+  return source == sources_.end() ? 0 : source->second;
 }
 
 // What is known of an inode's links is enough to show it. REQUIRES: its own attributes are known.
@@ -229,10 +251,12 @@ Status Core::KnowNames(const OpContext& context, Ino ino) {
     std::vector<std::string> places = {record->data};
     places.insert(places.end(), record->names.begin(), record->names.end());
     for (const std::string& place : places) {
-      QUAY_ASSIGN(const Ino found, FindPath(context, place));
-      if (found == 0 || found == ino) continue;
-      const Status known = EnsureAttributes(context, found);
-      if (!known.ok() && !known.Is(Code::kNotFound) && !known.Is(Code::kChanged)) return known;
+      QUAY_ASSIGN(const Ino there, FindPath(context, place));
+      for (const Ino found : {there, MovedFrom(place)}) {
+        if (found == 0 || found == ino) continue;
+        const Status known = EnsureAttributes(context, found);
+        if (!known.ok() && !known.Is(Code::kNotFound) && !known.Is(Code::kChanged)) return known;
+      }
     }
   }
   MutexLock lock(mutex_);

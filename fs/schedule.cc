@@ -258,6 +258,14 @@ Status Core::SyncAll(const OpContext& context) {
       if (waited.empty() || (!first.ok() && queue_.outage())) break;
       OpContext slice = context;
       const SteadyTime soon = std::chrono::steady_clock::now() + kLookAgain;
+      // What was looked at on the way may have shown that the record of a file has to follow.
+      for (const Ino ino : waited.empty() && first.ok() ? queue_.All() : std::vector<Ino>()) {
+        const Inode* inode = table_.Find(ino);
+        if (inode == nullptr || !inode->needs_work() || inode->needs_object_work()) continue;
+        waited.push_back({ino, queue_.Find(ino)->failures, queue_.Find(ino)->running});
+        queue_.Urge(ino, clock_.Steady());
+        WakeSchedulerLocked(clock_.Steady());
+      }
       slice.call.deadline = std::min(slice.call.deadline.value_or(soon), soon);
       Ignore(WaitOnce(work_done_, mutex_, slice.call));  // looked at again right away
       if (context.call.cancel.stop_requested()) first = Error(Code::kCancelled, "cancelled");

@@ -2,7 +2,10 @@
 //
 // Hard links (H1 to H4), over a local bucket.
 
+#include <atomic>
+#include <chrono>
 #include <filesystem>
+#include <thread>
 
 #include "fs/link_record.h"
 #include "tests/unit/fs/core_fixture.h"
@@ -164,6 +167,47 @@ TEST_F(LinksTest, RenamedFoldersTakeTheirNamesAlong) {
     EXPECT_EQ(ReadFile("out").value(), "data");
     EXPECT_EQ(Copies("data"), 1);
   }
+}
+
+// The record is all that the next mount knows of a further name: it has to follow one that moves
+// with a folder, though nobody has looked at it, or at the file, before.
+TEST_F(LinksTest, TheRecordFollowsANameThatMovesUnseen) {
+  ASSERT_TRUE(MakeDir("d").ok());
+  ASSERT_TRUE(WriteFile("out", "data").ok());
+  ASSERT_TRUE(MakeLink("out", "d/b").ok());
+  ForgetEverything();
+  ASSERT_TRUE(Rename("d", "e").ok());
+  ForgetEverything();
+  EXPECT_EQ(Count("out"), 2u);
+  ASSERT_TRUE(Remove("out").ok());
+  ForgetEverything();
+  EXPECT_EQ(ReadFile("e/b").value(), "data");
+  EXPECT_EQ(Keys(), (std::vector<std::string>{"e/", "e/b"}));
+}
+
+// However long it takes to look at a name that moves, the record of its file is not written before.
+TEST_F(LinksTest, ARecordIsNotWrittenWithoutTheNamesThatMoveAlong) {
+  ASSERT_TRUE(MakeDir("d").ok());
+  ASSERT_TRUE(WriteFile("d/a", "data").ok());
+  ASSERT_TRUE(MakeLink("d/a", "d/b").ok());
+  ASSERT_TRUE(MakeLink("d/a", "out").ok());
+  ForgetEverything();
+  std::atomic<int> records{0};
+  store_->before = [&](const std::string& operation, const std::string& key) -> Status {
+    if (operation == "Put" && key.starts_with(".quayfs/links/")) ++records;
+    const auto late = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+    // The other one's record is on its way by then, if nothing holds it back.
+    while (operation == "Head" && key == "d/b" && records == 0 &&
+           std::chrono::steady_clock::now() < late) {
+      std::this_thread::yield();
+    }
+    return {};
+  };
+  ASSERT_TRUE(Rename("d", "e").ok());
+  ForgetEverything();
+  store_->before = [](const std::string&, const std::string&) { return Status(); };
+  EXPECT_EQ(Count("out"), 3u);
+  EXPECT_EQ(Count("e/b"), 3u);
 }
 
 TEST_F(LinksTest, AnOpenFileKeepsItsDataWhenItsFirstNameGoes) {
