@@ -17,6 +17,7 @@
 #include "base/result.h"
 #include "cache/file_data.h"
 #include "cache/state/state_db.h"
+#include "cache/zero_objects.h"
 #include "providers/object_store.h"
 
 namespace quayfs {
@@ -43,6 +44,7 @@ struct CacheConfig {
   size_t transfers = 32;                   // requests in flight for contents
   size_t upload_concurrency = 0;           // parts of one file in flight; 0: as `transfers` allows
   uint64_t snapshot_memory = 64ull << 20;  // bytes of small files in memory while being sent
+  ZeroTuning zeros;                        // how holes get into the bucket
 };
 
 struct CacheStats {

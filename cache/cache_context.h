@@ -21,6 +21,7 @@
 #include "cache/snapshot_memory.h"
 #include "cache/transfers.h"
 #include "cache/upload_plan.h"
+#include "cache/zero_objects.h"
 #include "providers/object_store.h"
 
 namespace quayfs {
@@ -41,6 +42,7 @@ struct CacheContext {
         memory(c.snapshot_memory),
         orphans(s, b, k),
         sums(b, c.sum_delay),
+        zeros(c.zeros, s, b, k, orphans),
         transfers(c.transfers) {}
 
   /// How many parts of one file may be on their way at once.
@@ -64,6 +66,7 @@ struct CacheContext {
   SnapshotMemory memory;
   OrphanUploads orphans;
   CleanSums sums;
+  ZeroObjects zeros;
   /// The mount ends: what is called off from here on goes on in the next one.
   std::atomic<bool> closing{false};
   std::atomic<uint64_t> uploads_in_flight{0};

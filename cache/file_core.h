@@ -239,10 +239,16 @@ class FileCore final : public Evictable,
   void AbandonFetches(std::vector<std::stop_source>* stops) QUAY_REQUIRES(mutex_);
   Result<size_t> ReadAround(uint64_t offset, std::span<std::byte> out, const CallOptions& call);
 
+  // ---- holes (holes.cc)
+  /// Dirty ranges of at least `least` bytes that take no room in the local file.
+  Result<ExtentSet> Holes(uint64_t least) QUAY_REQUIRES(mutex_);
+  /// No byte of `range` takes room in the local file.
+  bool IsHole(ByteRange range) QUAY_REQUIRES(mutex_);
+
   // ---- to the store (publish.cc, multipart.cc). Empty optional: the file has changed so much that
   // it needs another kind of plan.
   using Published = std::optional<ObjectInfo>;
-  Result<UploadPlan> PlanNow() const QUAY_REQUIRES(mutex_);
+  Result<UploadPlan> PlanNow() QUAY_REQUIRES(mutex_);
   Result<ObjectInfo> PublishAlone(PublishRequest request, const CallOptions& call);
   Result<Published> PutSmall(const PublishRequest& request, const CallOptions& call);
   Result<Published> PutLarge(const PublishRequest& request, const CallOptions& call);
@@ -290,6 +296,7 @@ class FileCore final : public Evictable,
   Status PostPart(PartTask task) QUAY_REQUIRES(mutex_);
   void RunPart(const PartTask& task);
   bool HoldsCandidate(const PartTask& task);
+  Result<PartInfo> SendZeros(const PartTask& task, const CallOptions& call, bool* sent_bytes);
   void PartFinished(const PartTask& task, Result<PartInfo> result);
 
   // ---- ahead of publication (stream.cc)

@@ -3,6 +3,7 @@
 // FileCore: holes. The local file is sparse; a range of it that is local and has no blocks is
 // zeros.
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,8 @@
 
 namespace quayfs {
 namespace {
+
+constexpr uint64_t kStatBlock = 512;  // of st_blocks
 
 /// Where in `range` of the local file the next hole or data begins; its end if nowhere. A file
 /// system that cannot tell has data everywhere.
@@ -59,6 +62,41 @@ Status FileCore::Zero(ByteRange range) {
     begin = end;
   }
   return {};
+}
+
+Result<ExtentSet> FileCore::Holes(uint64_t least) {
+  // A file so full of them is taken to have none from there on.
+  constexpr int kMostSteps = 1 << 16;
+  ExtentSet found;
+  std::shared_ptr<DiskFile> file = file_;
+  if (file == nullptr && on_disk_) {
+    QUAY_ASSIGN(file, OpenLocal());
+  }
+  struct stat facts {};
+  const bool full = file == nullptr || file->fd() < 0 || ::fstat(file->fd(), &facts) != 0 ||
+                    static_cast<uint64_t>(facts.st_blocks) * kStatBlock + least > local_length_;
+  int steps = 0;
+  for (const ByteRange& range : extents_.dirty().Within({0, extents_.size()})) {
+    // Beyond the local file's end there is nothing but zeros.
+    const uint64_t stored = std::clamp(local_length_, range.begin, range.end);
+    for (uint64_t at = full ? stored : range.begin; at < stored && steps < kMostSteps; ++steps) {
+      const uint64_t hole = SeekLocal(*file, {at, stored}, true);
+      at = hole < stored ? SeekLocal(*file, {hole, stored}, false) : stored;
+      if (hole < at) found.Add({hole, at});
+    }
+    if (stored < range.end) found.Add({stored, range.end});
+  }
+  for (const ByteRange& range : found.ranges()) {
+    if (range.length() < least) found.Remove(range);
+  }
+  return found;
+}
+
+bool FileCore::IsHole(ByteRange range) {
+  if (!extents_.dirty().Contains(range)) return false;
+  const uint64_t stored = std::clamp(local_length_, range.begin, range.end);
+  if (range.begin == stored) return true;
+  return file_ != nullptr && SeekLocal(*file_, {range.begin, stored}, false) == stored;
 }
 
 Result<std::optional<uint64_t>> FileCore::Seek(uint64_t offset, bool hole) {

@@ -11,6 +11,16 @@
 #include <vector>
 
 namespace quayfs {
+namespace {
+
+constexpr uint64_t kChunk = 1ull << 20;
+
+bool AllZeros(std::span<const std::byte> bytes) {
+  return bytes.empty() || (bytes[0] == std::byte{0} &&
+                           std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+}
+
+}  // namespace
 
 Status ReadLocal(const DiskFile& file, uint64_t offset, std::span<std::byte> out, uint64_t length) {
   const uint64_t expected = offset < length ? std::min<uint64_t>(out.size(), length - offset) : 0;
@@ -33,17 +43,28 @@ Status CopyLocal(const DiskFile& from, DiskFile& to, ByteRange range, uint64_t l
     // The whole file at once: ranges would have to be aligned to blocks, and sharing costs nothing.
     if (ioctl(to.fd(), FICLONE, from.fd()) == 0) return {};
   }
-  constexpr uint64_t kChunk = 1ull << 20;
   const uint64_t end = std::min(range.end, length);  // the rest is zeros, as it is in `to`
   std::vector<std::byte> buffer(static_cast<size_t>(std::min(kChunk, range.length())));
   for (uint64_t offset = range.begin; offset < end;) {
     const std::span<std::byte> chunk(
         buffer.data(), static_cast<size_t>(std::min<uint64_t>(buffer.size(), end - offset)));
     QUAY_TRY(ReadLocal(from, offset, chunk, length));
-    QUAY_TRY(to.Write(offset, chunk));
+    if (!AllZeros(chunk)) QUAY_TRY(to.Write(offset, chunk));
     offset += chunk.size();
   }
   return {};
+}
+
+Result<bool> ReadsAsZeros(const DataSource& source) {
+  std::vector<std::byte> buffer(static_cast<size_t>(std::min(kChunk, source.size())));
+  for (uint64_t offset = 0; offset < source.size();) {
+    const std::span<std::byte> chunk(buffer.data(), static_cast<size_t>(std::min<uint64_t>(
+                                                        buffer.size(), source.size() - offset)));
+    QUAY_TRY(source.Read(offset, chunk));
+    if (!AllZeros(chunk)) return false;
+    offset += chunk.size();
+  }
+  return true;
 }
 
 Status LocalSource::Read(uint64_t offset, std::span<std::byte> out) const {

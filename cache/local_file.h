@@ -19,9 +19,12 @@ namespace quayfs {
 /// we know, is zeros; a file that turns out to be shorter than that has been tampered with: kIo.
 Status ReadLocal(const DiskFile& file, uint64_t offset, std::span<std::byte> out, uint64_t length);
 
-/// Copies `range` to the same place in `to`. Blocks are shared instead where the local file system
-/// can do it.
+/// Copies `range` to the same place in `to`, where there is nothing yet: zeros are left out. Blocks
+/// are shared instead where the local file system can do it.
 Status CopyLocal(const DiskFile& from, DiskFile& to, ByteRange range, uint64_t length);
+
+/// Zeros and nothing else. Reads the file until it finds otherwise.
+Result<bool> ReadsAsZeros(const DataSource& source);
 
 /// A range of a local file as the body of a request; constant memory. If `stale` becomes true,
 /// because somebody has written into the range, it fails with kCancelled instead of sending on what

@@ -30,6 +30,13 @@ constexpr int kGatherTries = 8;
 constexpr size_t kPartsAhead = 4;
 constexpr uint64_t kHashChunk = 1ull << 20;
 
+/// Asking again for the same copy would end the same way.
+bool RefusesCopy(Code code) {
+  return code == Code::kNotFound || code == Code::kChanged || code == Code::kNotSupported ||
+         code == Code::kPermissionDenied || code == Code::kInvalidArgument ||
+         code == Code::kTooLarge || code == Code::kArchived;
+}
+
 }  // namespace
 
 /// One publication by multipart upload. Belongs to the publishing thread.
@@ -244,11 +251,14 @@ Result<FileCore::Round> FileCore::SendFrozen(PublishRun& run) {
   if (paused && *paused == Round::kReady) {
     {
       MutexLock lock(mutex_);
-      for (const PlannedPart& part : run.parts) {
+      for (PlannedPart& part : run.parts) {
         const auto record = run.session->parts.find(part.number);
-        const bool have = record != run.session->parts.end() && record->second.part == part &&
+        const bool have = record != run.session->parts.end() && record->second.part.Serves(part) &&
                           !record->second.stale->load();
-        if (!have && part.source == PartSource::kLocal) ranges.push_back(part.range);
+        if (have || part.source == PartSource::kCopy) continue;
+        // Whether a hole is one is looked up when its part is sent, and the file goes on changing.
+        part.source = PartSource::kLocal;
+        ranges.push_back(part.range);
       }
     }
     if (auto copy = PrivateCopy(ranges, &run.copy_length); copy) {
@@ -335,9 +345,13 @@ Status FileCore::SendPart(PublishRun& run, const PlannedPart& part, UseRef* use)
     if (session.first_error) return *session.first_error;
   }
   PartTask task{run.session, part, nullptr, 0, nullptr, *use, base_, run.call.deadline, false, {}};
+  if (part.source != PartSource::kLocal && !session.frozen &&
+      session.touched.Overlaps(part.range)) {
+    // Written to since the plan was made: the base's bytes, or zeros, are not ours any more.
+    return {};
+  }
   if (part.source == PartSource::kCopy) {
-    // Written to since the plan was made: the base's bytes are not ours any more.
-    if (!session.frozen && session.touched.Overlaps(part.range)) return {};
+    // Nothing of it is needed here.
   } else if (run.copy != nullptr) {
     task.file = run.copy;
     task.file_length = run.copy_length;
@@ -356,7 +370,7 @@ Result<bool> FileCore::PartNeeded(PublishRun& run, const PlannedPart& part) {
     const auto it = records.find(part.number);
     if (it == records.end()) return true;
     const PartRecord& record = it->second;
-    if (record.part == part && !record.stale->load()) return false;
+    if (record.part.Serves(part) && !record.stale->load()) return false;
     if (record.sent) {
       records.erase(it);
       return true;
@@ -383,7 +397,7 @@ Result<ObjectInfo> FileCore::Complete(PublishRun& run) {
     for (const PlannedPart& part : run.parts) {
       const auto record = run.session->parts.find(part.number);
       QUAY_CHECK(record != run.session->parts.end() && record->second.sent &&
-                 record->second.part == part && !record->second.stale->load());
+                 record->second.part.Serves(part) && !record->second.stale->load());
       attempt.parts.push_back(record->second.info);
     }
     // Gone if Replace() or Rebase() came in between.
@@ -406,7 +420,7 @@ Result<ObjectInfo> FileCore::Complete(PublishRun& run) {
 // ---- one part
 
 Status FileCore::PostPart(PartTask task) {
-  if (task.part.source == PartSource::kLocal && task.file == nullptr) {
+  if (task.part.source != PartSource::kCopy && task.file == nullptr) {
     QUAY_ASSIGN(task.file, OpenLocal());
     task.file_length = local_length_;
   }
@@ -452,21 +466,50 @@ void FileCore::RunPart(const PartTask& task) {
   const CallOptions call{session.stop.get_token(), task.deadline, task.part.range.length()};
   ObjectStore& store = context_.store;
   Result<PartInfo> result = Error(Code::kCancelled, "the upload was called off");
+  bool sent_bytes = task.part.source == PartSource::kLocal;
   if (call.cancel.stop_requested()) {
     // Nothing to undo.
   } else if (task.part.source == PartSource::kCopy) {
     result = store.CopyPart(session.key, session.upload_id, task.part.number, task.base.key,
                             task.base.etag, task.part.range, call);
+  } else if (task.part.source == PartSource::kZeros) {
+    result = SendZeros(task, call, &sent_bytes);
   } else if (HoldsCandidate(task)) {
     result = *task.candidate;
   } else {
     const LocalSource source(task.file, task.part.range, task.file_length, task.stale);
     result = store.UploadPart(session.key, session.upload_id, task.part.number, source, call);
   }
-  if (result && task.part.source == PartSource::kLocal) {
+  if (result && task.part.source != PartSource::kCopy) {
     context_.dirty.Sent(task.part.range.length());
   }
+  if (result && sent_bytes) context_.sent_bytes += task.part.range.length();
   PartFinished(task, std::move(result));
+}
+
+// What the local file system says of holes is not trusted with the contents of an object: reading
+// them costs little, compared with sending them.
+Result<PartInfo> FileCore::SendZeros(const PartTask& task, const CallOptions& call,
+                                     bool* sent_bytes) {
+  const UploadSession& session = *task.session;
+  ObjectStore& store = context_.store;
+  const LocalSource source(task.file, task.part.range, task.file_length, task.stale);
+  QUAY_ASSIGN(const bool zeros, ReadsAsZeros(source));
+  if (zeros) {
+    const auto object = context_.zeros.Get(source.size(), call);
+    if (object) {
+      // Elsewhere the version would cost two requests of its own, and nobody else writes there.
+      const bool tested = store.capabilities().copy_if_source_match;
+      auto copied = store.CopyPart(session.key, session.upload_id, task.part.number, object->key,
+                                   tested ? object->etag : "", {0, source.size()}, call);
+      if (copied || !RefusesCopy(copied.code())) return copied;
+      context_.zeros.Failed(*object);
+    } else if (object.Is(Code::kCancelled)) {
+      return object.error();
+    }
+  }
+  *sent_bytes = true;
+  return store.UploadPart(session.key, session.upload_id, task.part.number, source, call);
 }
 
 void FileCore::PartFinished(const PartTask& task, Result<PartInfo> result) {
@@ -491,7 +534,6 @@ void FileCore::PartFinished(const PartTask& task, Result<PartInfo> result) {
     }
     if (result && !stale) {
       record.sent = true;
-      if (task.part.source == PartSource::kLocal) context_.sent_bytes += task.part.range.length();
     } else {
       session.parts.erase(it);
     }

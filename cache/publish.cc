@@ -111,15 +111,22 @@ Result<ObjectInfo> FileCore::PublishAlone(PublishRequest request, const CallOpti
                fmt::format("'{}' grows and shrinks too fast to be published", request.key));
 }
 
-Result<UploadPlan> FileCore::PlanNow() const {
+Result<UploadPlan> FileCore::PlanNow() {
   if (!broken_.empty()) {
     return Error(Code::kIo,
                  "the cache disk lost bytes of this file in a failed write; write them again");
   }
   // What cannot be copied any more is sent, as far as it is here.
   const bool lost = lost_base_ && lost_base_->key == base_.key && lost_base_->etag == base_.etag;
-  return PlanUpload({extents_.size(), &extents_.dirty(), lost ? 0 : extents_.base_limit()},
-                    context_.store.capabilities(), context_.upload);
+  const Capabilities capabilities = context_.store.capabilities();
+  UploadSubject subject{extents_.size(), &extents_.dirty(), lost ? 0 : extents_.base_limit()};
+  ExtentSet holes;
+  if (subject.size > context_.upload.put_size_max && context_.zeros.usable(capabilities)) {
+    QUAY_ASSIGN(holes, Holes(context_.zeros.Least(capabilities)));
+    subject.zeros_copy_max = context_.zeros.CopyMax(holes.total_bytes(), capabilities);
+    if (subject.zeros_copy_max > 0) subject.zeros = &holes;
+  }
+  return PlanUpload(subject, capabilities, context_.upload);
 }
 
 Result<std::optional<uint64_t>> FileCore::GatherWhole(UploadPlan::Kind kind, UseRef* use,
@@ -294,6 +301,8 @@ Result<std::shared_ptr<DiskFile>> FileCore::PrivateCopy(const std::vector<ByteRa
     copied = std::max(copied, range.end);
   }
   *length = std::min(*length, copied);
+  // Zeros at its end have not been written.
+  QUAY_TRY(copy->Truncate(*length));
   return copy;
 }
 

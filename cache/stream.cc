@@ -87,6 +87,11 @@ void FileCore::PumpStream() {
       ++session.next_ahead;
       continue;
     }
+    if (context_.zeros.usable(capabilities) && IsHole(whole)) {
+      // The publication sees to holes.
+      stream_halted_ = true;
+      return;
+    }
     const PlannedPart part{session.next_ahead, whole, PartSource::kLocal};
     PartTask task{session_,      part,  nullptr,      0,    nullptr,
                   AddUse(whole), base_, std::nullopt, true, {}};

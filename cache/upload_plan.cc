@@ -23,24 +23,76 @@ Error TooLarge(uint64_t size, uint64_t limit) {
                       FormatSize(size), FormatSize(limit))};
 }
 
-/// The ranges to upload: every dirty byte, grown and joined so that no part and no copy between two
-/// is smaller than `least`, except at the end of the file.
-std::vector<ByteRange> RangesToUpload(const UploadSubject& subject, uint64_t least) {
-  std::vector<ByteRange> out;
-  ExtentSet must = *subject.dirty;
-  if (subject.base_limit < subject.size) must.Add({subject.base_limit, subject.size});
-  for (ByteRange range : must.Within({0, subject.size})) {
-    if (!out.empty() && range.begin < out.back().end + least) {
-      out.back().end = std::max(out.back().end, range.end);
-    } else {
-      if (range.begin < least) range.begin = 0;
-      out.push_back(range);
-    }
-    if (out.back().length() < least) {
-      out.back().end = std::min(out.back().begin + least, subject.size);
+struct Segment {
+  ByteRange range;
+  PartSource source = PartSource::kLocal;
+};
+
+void AppendSegment(ByteRange range, PartSource source, std::vector<Segment>* out) {
+  if (range.empty()) return;
+  if (!out->empty() && out->back().source == source) {
+    out->back().range.end = range.end;
+  } else {
+    out->push_back({range, source});
+  }
+}
+
+/// The file cut by where its bytes come from; what would be too small a copy is uploaded.
+std::vector<Segment> Sources(const UploadSubject& subject, uint64_t least) {
+  const ByteRange all{0, subject.size};
+  ExtentSet zeros;
+  if (subject.zeros != nullptr) {
+    for (const ByteRange& range : subject.zeros->Within(all)) {
+      if (range.length() >= least) zeros.Add(range);
     }
   }
-  if (!out.empty() && subject.size - out.back().end < least) out.back().end = subject.size;
+  ExtentSet local = *subject.dirty;
+  if (subject.base_limit < subject.size) local.Add({subject.base_limit, subject.size});
+  for (const ByteRange& range : zeros.ranges()) local.Remove(range);
+
+  std::vector<Segment> out;
+  const auto append_copy = [&](ByteRange range, PartSource source) {
+    AppendSegment(range, range.length() < least ? PartSource::kLocal : source, &out);
+  };
+  // Everything that is not local is of the base or zeros.
+  const auto append_gap = [&](ByteRange gap) {
+    for (const ByteRange& hole : zeros.Within(gap)) {
+      append_copy({gap.begin, hole.begin}, PartSource::kCopy);
+      append_copy(hole, PartSource::kZeros);
+      gap.begin = hole.end;
+    }
+    append_copy(gap, PartSource::kCopy);
+  };
+  uint64_t done = 0;
+  for (const ByteRange& range : local.Within(all)) {
+    append_gap({done, range.begin});
+    AppendSegment(range, PartSource::kLocal, &out);
+    done = range.end;
+  }
+  append_gap({done, subject.size});
+  return out;
+}
+
+/// The same with no segment smaller than `least`, except at the end of the file: what is uploaded
+/// takes from what follows it.
+std::vector<Segment> Segments(const UploadSubject& subject, uint64_t least) {
+  std::vector<Segment> out;
+  for (Segment segment : Sources(subject, least)) {
+    if (!out.empty() && out.back().source == PartSource::kLocal) {
+      Segment& before = out.back();
+      const uint64_t length = before.range.length();
+      const uint64_t wanted = length < least ? least - length : 0;
+      const uint64_t taken = std::min(wanted, segment.range.length());
+      const uint64_t left = segment.range.length() - taken;
+      if (segment.source == PartSource::kLocal || left < least) {
+        before.range.end = segment.range.end;
+        continue;
+      }
+      before.range.end += taken;
+      segment.range.begin += taken;
+    }
+    out.push_back(segment);
+  }
   return out;
 }
 
@@ -49,15 +101,16 @@ void AppendPart(ByteRange range, PartSource source, std::vector<PlannedPart>* pa
 }
 
 /// Pieces of about the same size, none below `least`, and none above `most` unless `least` leaves
-/// no choice.
-void AppendCopies(ByteRange range, uint64_t least, uint64_t most, std::vector<PlannedPart>* parts) {
+/// no choice, as it does not where `most` is twice as much.
+void AppendCopies(ByteRange range, PartSource source, uint64_t least, uint64_t most,
+                  std::vector<PlannedPart>* parts) {
   const uint64_t length = range.length();
   const uint64_t count = std::max<uint64_t>(1, std::min(CeilDivide(length, most), length / least));
   const uint64_t piece = length / count;
   const uint64_t longer = length % count;  // so many pieces take one byte more
   for (uint64_t i = 0; i < count; ++i) {
     const uint64_t end = range.begin + piece + (i < longer ? 1 : 0);
-    AppendPart({range.begin, end}, PartSource::kCopy, parts);
+    AppendPart({range.begin, end}, source, parts);
     range.begin = end;
   }
 }
@@ -85,15 +138,18 @@ std::vector<PlannedPart> GridParts(uint64_t size, const PartGrid& grid) {
   return parts;
 }
 
-/// Every part has the size that the store asks for, so a part is copied if it is unchanged as a
-/// whole.
+/// Every part has the size that the store asks for, so a part is copied if it is unchanged, or
+/// zeros, as a whole.
 std::vector<PlannedPart> EqualParts(const UploadSubject& subject, const PartGrid& grid,
                                     bool may_copy, const Capabilities& limits) {
   std::vector<PlannedPart> parts = GridParts(subject.size, grid);
   for (PlannedPart& part : parts) {
-    if (may_copy && part.range.end <= subject.base_limit &&
-        part.range.length() >= limits.part_size_min && !subject.dirty->Overlaps(part.range)) {
+    if (part.range.length() < limits.part_size_min) continue;
+    if (may_copy && part.range.end <= subject.base_limit && !subject.dirty->Overlaps(part.range)) {
       part.source = PartSource::kCopy;
+    } else if (subject.zeros != nullptr && part.range.length() <= subject.zeros_copy_max &&
+               subject.zeros->Contains(part.range)) {
+      part.source = PartSource::kZeros;
     }
   }
   return parts;
@@ -107,13 +163,14 @@ std::vector<PlannedPart> MixedParts(const UploadSubject& subject, const PartGrid
   uint64_t copy_most = std::clamp(tuning.copy_part_max, least, limits.part_size_max);
   while (least < subject.size) {
     std::vector<PlannedPart> parts;
-    uint64_t done = 0;
-    for (ByteRange range : RangesToUpload(subject, least)) {
-      if (done < range.begin) AppendCopies({done, range.begin}, smallest, copy_most, &parts);
-      AppendUploads(range, range.end == subject.size, grid, limits, &parts);
-      done = range.end;
+    for (const auto& [range, source] : Segments(subject, least)) {
+      if (source == PartSource::kLocal) {
+        AppendUploads(range, range.end == subject.size, grid, limits, &parts);
+      } else {
+        const uint64_t most = source == PartSource::kZeros ? subject.zeros_copy_max : copy_most;
+        AppendCopies(range, source, smallest, most, &parts);
+      }
     }
-    if (done < subject.size) AppendCopies({done, subject.size}, smallest, copy_most, &parts);
     if (parts.size() <= static_cast<size_t>(limits.parts_max)) return parts;
     least *= 2;
     copy_most = std::min(copy_most * 2, limits.part_size_max);
@@ -130,7 +187,7 @@ Status CheckLimits(const PlannedPart& part, bool last, const Capabilities& limit
   if (length == 0) return wrong("is empty");
   if (length > limits.part_size_max) return wrong("is too large");
   if (!last && length < limits.part_size_min) return wrong("is too small");
-  if (part.source == PartSource::kCopy) {
+  if (part.source != PartSource::kLocal) {
     if (!limits.part_copy) return wrong("is a copy, and the store has none");
     if (length < limits.part_size_min) return wrong("is too small a copy");
   }
@@ -217,10 +274,13 @@ Result<UploadPlan> PlanUpload(const UploadSubject& subject, const Capabilities& 
   QUAY_ASSIGN(const PartGrid grid, PartGrid::For(size, capabilities, tuning));
   const bool may_copy = capabilities.part_copy && subject.base_limit > 0 &&
                         subject.base_limit >= capabilities.part_size_min;
+  UploadSubject usable = subject;
+  if (!may_copy) usable.base_limit = 0;
+  if (!capabilities.part_copy) usable.zeros = nullptr;
   if (capabilities.equal_parts) {
-    plan.parts = EqualParts(subject, grid, may_copy, capabilities);
-  } else if (may_copy) {
-    plan.parts = MixedParts(subject, grid, capabilities, tuning);
+    plan.parts = EqualParts(usable, grid, may_copy, capabilities);
+  } else if (may_copy || usable.zeros != nullptr) {
+    plan.parts = MixedParts(usable, grid, capabilities, tuning);
   } else {
     plan.parts = GridParts(size, grid);
   }
@@ -245,6 +305,11 @@ std::string CheckPlan(const UploadPlan& plan, const UploadSubject& subject,
     if (part.source == PartSource::kCopy &&
         (part.range.end > subject.base_limit || subject.dirty->Overlaps(part.range))) {
       return fmt::format("part {} copies bytes that have changed", part.number);
+    }
+    if (part.source == PartSource::kZeros &&
+        (subject.zeros == nullptr || !subject.zeros->Contains(part.range) ||
+         part.range.length() > subject.zeros_copy_max)) {
+      return fmt::format("part {} is not zeros, or too many for one request", part.number);
     }
     if (capabilities.equal_parts && part.range.length() != plan.parts[0].range.length() &&
         !(last && part.range.length() < plan.parts[0].range.length())) {

@@ -13,6 +13,8 @@
 // - Bytes that the base object still holds are copied by the store, in ranges as long as allowed; a
 // copy that would be too small
 //   to be a part is absorbed into an uploaded part beside it.
+// - Long runs of zeros that take no room in the local file are copied by the store from an object
+// of zeros (cache/zero_objects.h).
 // - A store without multipart gets one PUT of any size, from a private copy of the file.
 
 #pragma once
@@ -39,11 +41,14 @@ struct UploadSubject {
   uint64_t size = 0;
   const ExtentSet* dirty = nullptr;  // not owned, never null
   uint64_t base_limit = 0;           // 0: there is no base
+  const ExtentSet* zeros = nullptr;  // dirty bytes known to be zeros, which the store can copy
+  uint64_t zeros_copy_max = 0;       // so many by one request; at least twice the smallest part
 };
 
 enum class PartSource {
   kLocal,  // uploaded from the local file
   kCopy,   // the same range of the base object
+  kZeros,  // copied from an object of zeros
 };
 
 struct PlannedPart {
@@ -51,6 +56,11 @@ struct PlannedPart {
   ByteRange range;
   PartSource source = PartSource::kLocal;
   friend bool operator==(const PlannedPart&, const PlannedPart&) = default;
+  /// What was sent as this part can be used as `wanted`: zeros are the file's bytes like others.
+  bool Serves(const PlannedPart& wanted) const {
+    return number == wanted.number && range == wanted.range &&
+           (source == PartSource::kCopy) == (wanted.source == PartSource::kCopy);
+  }
 };
 
 struct UploadPlan {

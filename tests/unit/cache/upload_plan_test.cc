@@ -187,7 +187,16 @@ TEST(UploadPlanTest, PlansOfRandomFilesHold) {
       const uint64_t end = std::min(size, begin + 1 + below(below(2) == 0 ? 8 : 800));
       dirty.Add({begin, end});
     }
-    const UploadSubject subject{size, &dirty, base_limit};
+    ExtentSet zeros;
+    for (const ByteRange& range : dirty.ranges()) {
+      if (below(2) == 0) zeros.Add({range.begin + below(range.length()), range.end});
+    }
+    UploadSubject subject{size, &dirty, base_limit};
+    if (below(2) == 0) {
+      subject.zeros = &zeros;
+      subject.zeros_copy_max = 2 * limits.part_size_min + below(500);
+      subject.zeros_copy_max = std::min(subject.zeros_copy_max, limits.part_size_max);
+    }
     auto plan = PlanUpload(subject, limits, tuning);
     if (!plan) {
       ASSERT_TRUE(plan.Is(Code::kTooLarge));
@@ -209,6 +218,44 @@ TEST(UploadPlanTest, PlansOfRandomFilesHold) {
   }
 }
 
+TEST(UploadPlanTest, HolesAreCopiedAndWhatLiesBetweenIsSent) {
+  ExtentSet dirty({0, kGiB});
+  ExtentSet zeros = dirty;
+  zeros.Remove({500 * kMiB, 501 * kMiB});
+  UploadSubject subject{kGiB, &dirty, 0, &zeros, 16 * kMiB};
+  auto plan = PlanUpload(subject, {}, {});
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(CheckPlan(*plan, subject, {}), "");
+  uint64_t sent = 0;
+  for (const PlannedPart& part : plan->parts) {
+    if (part.source == PartSource::kLocal) sent += part.range.length();
+  }
+  EXPECT_EQ(sent, 5 * kMiB);
+  EXPECT_LE(plan->parts.size(), 66u);
+  subject.zeros_copy_max = kGiB;
+  plan = PlanUpload(subject, {}, {});
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(plan->parts.size(), 3u);
+}
+
+TEST(UploadPlanTest, HolesTheBaseAndNewBytesLieSideBySide) {
+  // base | hole | base | new | hole, to the end
+  ExtentSet dirty({100 * kMiB, 200 * kMiB});
+  dirty.Add({300 * kMiB, 500 * kMiB});
+  ExtentSet zeros({100 * kMiB, 200 * kMiB});
+  zeros.Add({301 * kMiB, 500 * kMiB});
+  const UploadSubject subject{500 * kMiB, &dirty, 300 * kMiB, &zeros, 1 * kGiB};
+  const auto plan = PlanUpload(subject, {}, {});
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(CheckPlan(*plan, subject, {}), "");
+  ASSERT_EQ(plan->parts.size(), 5u);
+  EXPECT_EQ(plan->parts[0].source, PartSource::kCopy);
+  EXPECT_EQ(plan->parts[1].source, PartSource::kZeros);
+  EXPECT_EQ(plan->parts[2].source, PartSource::kCopy);
+  EXPECT_EQ(plan->parts[3].range, (ByteRange{300 * kMiB, 305 * kMiB}));
+  EXPECT_EQ(plan->parts[4].source, PartSource::kZeros);
+}
+
 TEST(UploadPlanTest, TheCheckerSeesMistakes) {
   const ExtentSet dirty({0, 100 * kMiB});
   const UploadSubject subject{100 * kMiB, &dirty, 0};
@@ -223,6 +270,9 @@ TEST(UploadPlanTest, TheCheckerSeesMistakes) {
   UploadPlan copy = *good;
   copy.parts[0].source = PartSource::kCopy;
   EXPECT_NE(CheckPlan(copy, subject, {}), "");
+  UploadPlan zeros = *good;
+  zeros.parts[0].source = PartSource::kZeros;
+  EXPECT_NE(CheckPlan(zeros, subject, {}), "");
 }
 
 }  // namespace
