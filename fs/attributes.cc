@@ -58,7 +58,7 @@ void Core::ApplyChangeLocked(Inode& inode, const AttributeChange& change) {
   if (!differs || !posix()) return;
   if (change.mode) ChangeAclModeLocked(inode);
   ++inode.attributes_seq;
-  inode.attributes_dirty = true;
+  inode.NeedObject();
 }
 
 Result<Entry> Core::SetAttributes(const OpContext& context, Ino ino, const AttributeChange& change,

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/clock.h"
@@ -31,9 +32,15 @@ struct FileSystemConfig {
   gid_t default_gid = 0;
   mode_t default_file_mode = 0644;
   mode_t default_directory_mode = 0755;
-  bool trust_special_bits = false;       // set-uid, set-gid and devices that come from the bucket
-  uint64_t capacity_bytes = 1ull << 50;  // what statfs reports
-  std::string host_name;                 // for the names of conflict copies
+  bool trust_special_bits = false;  // set-uid, set-gid and devices that come from the bucket
+  /// The bucket learns when something was made or removed in a folder: one request per folder, when
+  /// it has been left alone for the one or after the other, and when the mount ends.
+  bool folder_times = false;
+  Duration folder_times_delay = std::chrono::seconds(10);
+  Duration folder_times_delay_max = std::chrono::minutes(2);
+  /// What statfs reports. Absent: what the store says, or else 1 PiB.
+  std::optional<uint64_t> capacity_bytes;
+  std::string host_name;  // for the names of conflict copies
   size_t head_requests_in_flight = 64;
 
   /// What fsync and close wait for: the bucket, or (fsync) the local disk, or (close) nothing.

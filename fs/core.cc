@@ -9,6 +9,12 @@
 #include "fs/key_names.h"
 
 namespace quayfs {
+namespace {
+
+// What df shows of a store that does not tell its size.
+constexpr uint64_t kCapacity = 1ull << 50;
+
+}  // namespace
 
 Result<std::unique_ptr<FileSystem>> FileSystem::Open(const FileSystemConfig& config,
                                                      ObjectStore& store, Cache& cache,
@@ -190,6 +196,14 @@ void Core::TouchLocked(Inode& inode, bool contents) {
   inode.changed_at = clock_.Steady();
 }
 
+void Core::TouchFolderLocked(Inode& folder) {
+  TouchLocked(folder, /*contents=*/true);
+  if (!config_.folder_times || !posix() || !folder.published) return;
+  if (!folder.attributes_dirty) folder.attributes_dirty = folder.times_only = true;
+  ++folder.attributes_seq;
+  NoteWorkLocked(folder);
+}
+
 void Core::SettleErased() {
   std::vector<Ino> erased;
   {
@@ -209,9 +223,11 @@ void Core::NoteFailure(const Error& error) {
 
 Result<FileSystemStats> Core::StatFs(const OpContext& /*context*/) {
   FileSystemStats stats;
-  stats.total_bytes = config_.capacity_bytes;
-  const CacheStats cached = cache_.stats();
-  stats.free_bytes = config_.capacity_bytes - std::min(config_.capacity_bytes, cached.dirty_bytes);
+  const std::optional<StoreSpace> space = store_.Space();
+  stats.total_bytes = config_.capacity_bytes.value_or(space ? space->total : kCapacity);
+  stats.free_bytes = std::min(stats.total_bytes, space ? space->free : stats.total_bytes);
+  // What waits for the bucket will take room there.
+  stats.free_bytes -= std::min(stats.free_bytes, cache_.stats().dirty_bytes);
   MutexLock lock(mutex_);
   stats.files = table_.size();
   stats.free_files = (1ull << 40) - std::min<uint64_t>(1ull << 40, stats.files);

@@ -50,6 +50,7 @@
 #include "base/mutex.h"
 #include "cache/state/state_db.h"
 #include "fs/attribute_codec.h"
+#include "fs/copy_range.h"
 #include "fs/file_system.h"
 #include "fs/gates.h"
 #include "fs/inode_table.h"
@@ -150,6 +151,8 @@ class Core final : public FileSystem {
   Entry EntryOfLocked(Inode& inode, bool count_lookup) QUAY_REQUIRES(mutex_);
   Attributes AttributesOfLocked(const Inode& inode) const QUAY_REQUIRES(mutex_);
   void TouchLocked(Inode& inode, bool contents) QUAY_REQUIRES(mutex_);
+  /// Something was made or removed in it.
+  void TouchFolderLocked(Inode& folder) QUAY_REQUIRES(mutex_);
   void SettleErased() QUAY_EXCLUDES(mutex_);
   /// Keeps a failure for `quayfs status`.
   void NoteFailureLocked(const Error& error) QUAY_REQUIRES(mutex_);
@@ -317,10 +320,10 @@ class Core final : public FileSystem {
   void TakeLinksLocked(Inode& inode, const DecodedAttributes& decoded) QUAY_REQUIRES(mutex_);
   Result<LinkRecord> ReadRecord(const OpContext& context, const std::string& id);
   Result<Ino> FindPath(const OpContext& context, std::string_view path);
+  Ino MovedFrom(std::string_view path) const;
   Status EnsureLinks(const OpContext& context, Ino ino);
   Status ResolveName(const OpContext& context, Ino ino);
   Status KnowNames(const OpContext& context, Ino ino);
-  Ino MovedFrom(std::string_view path) const;
   Status AddNameLocked(Inode& file, Inode& directory, std::string_view new_name)
       QUAY_REQUIRES(mutex_);
   NameDrop PlanDropLocked(Inode& named, StateBatch* batch) QUAY_REQUIRES(mutex_);
@@ -431,8 +434,25 @@ class Core final : public FileSystem {
                                  const ObjectProperties& properties);
 
   // copy_whole.cc
-  Status CopyWhole(const OpContext& context, OpenFile& from, OpenFile& to);
-  Status PlanCopyLocked(const OpenFile& from, const OpenFile& to, Step* step) QUAY_REQUIRES(mutex_);
+  struct RangeCopy {
+    CopyRequest request;  // within the source
+    BaseVersion source;
+    uint64_t target_size = 0;  // before
+    bool whole = false;        // all of the source, and nothing else
+  };
+  Status CopyWithinStore(const OpContext& context, OpenFile& from, OpenFile& to, RangeCopy* copy);
+  Status PlanCopyLocked(const OpenFile& from, const OpenFile& to, RangeCopy* copy, Step* step)
+      QUAY_REQUIRES(mutex_);
+  Result<ObjectInfo> MakeCopy(const OpContext& context, const Step& step, const RangeCopy& copy);
+  Result<ObjectInfo> BuildOfRanges(const OpContext& context, const Step& step,
+                                   const RangeCopy& copy);
+  Result<PartInfo> SendRangePart(const OpContext& context, const Step& step, const RangeCopy& copy,
+                                 const std::string& upload, const RangePart& part, int number);
+  /// An object of `count` parts, each made by `send`.
+  Result<ObjectInfo> UploadCopies(
+      const OpContext& context, const std::string& key, const ObjectProperties& properties,
+      const Condition& condition, uint64_t size, size_t count,
+      const std::function<Result<PartInfo>(const std::string& upload, size_t index)>& send);
   Status FinishCopyLocked(const OpenFile& to, Step& step, const Result<ObjectInfo>& made)
       QUAY_REQUIRES(mutex_);
 

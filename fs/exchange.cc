@@ -54,8 +54,8 @@ Status Core::CarryOutExchangeLocked(Inode& from, Inode& one, Inode& into, Inode&
   };
   swap(one, other);
   StateBatch batch;
-  TouchLocked(from, /*contents=*/true);
-  TouchLocked(into, /*contents=*/true);
+  TouchFolderLocked(from);
+  TouchFolderLocked(into);
   KeepLongFolderLocked(from, &batch);
   KeepLongFolderLocked(into, &batch);
   SaveLocked(from, &batch);
@@ -63,7 +63,7 @@ Status Core::CarryOutExchangeLocked(Inode& from, Inode& one, Inode& into, Inode&
   std::vector<Inode*> moved;
   for (Inode* top : {&one, &other}) {
     TouchLocked(FileOfLocked(*top), /*contents=*/false);
-    if (top->is_directory() && !top->published) top->attributes_dirty = true;
+    if (top->is_directory() && !top->published) top->NeedObject();
     const std::vector<Inode*> tree = table_.Subtree(*top);
     moved.insert(moved.end(), tree.begin(), tree.end());
   }

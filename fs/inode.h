@@ -119,6 +119,8 @@ struct Inode {
   SteadyTime checked_at{};  // name and version were right then
   SteadyTime changed_at{};  // last changed by this mount
 
+  bool times_only = false;  // attributes_dirty, but only because of what was made or removed in it
+
   uint64_t lookups = 0;  // references the kernel holds
   uint32_t opens = 0;
   uint32_t writers = 0;  // of these, handles that may write
@@ -140,6 +142,11 @@ struct Inode {
   bool needs_object_work() const {
     if (!linked()) return false;
     return attributes_dirty || moved || unpublished() || (!published && !is_directory());
+  }
+  /// Its object has to be written again.
+  void NeedObject() {
+    attributes_dirty = true;
+    times_only = false;
   }
   bool is_name() const { return links != nullptr && links->is_name; }
   /// Of a name: its file is known; of a file: how many names it has.

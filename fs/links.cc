@@ -323,7 +323,7 @@ Status Core::AddNameLocked(Inode& file, Inode& directory, std::string_view new_n
   RegisterFileLocked(file);
   NoteRecordLocked(file);
   TouchLocked(file, /*contents=*/false);
-  TouchLocked(directory, /*contents=*/true);
+  TouchFolderLocked(directory);
   StateBatch batch;
   ReserveNumbersLocked(&batch);
   KeepLongFolderLocked(directory, &batch);

@@ -56,7 +56,7 @@ Result<Inode*> Core::AddNodeLocked(Inode& directory, std::string_view name, cons
     NoteXattrsLocked(inode);
   }
   const Attributes before = directory.attributes;
-  TouchLocked(directory, /*contents=*/true);
+  TouchFolderLocked(directory);
   StateBatch batch;
   ReserveNumbersLocked(&batch);
   KeepLongFolderLocked(directory, &batch);
@@ -132,7 +132,7 @@ Result<Entry> Core::MakeSymlink(const OpContext& context, Ino parent, std::strin
 
 void Core::KeepDirectoryLocked(Inode& directory, StateBatch* batch) {
   if (directory.published || directory.ino == kRootIno || !directory.linked()) return;
-  directory.attributes_dirty = true;
+  directory.NeedObject();
   SaveLocked(directory, batch);
   NoteWorkLocked(directory);
 }
@@ -210,7 +210,7 @@ Status Core::RemoveName(const OpContext& context, Ino parent, std::string_view n
       const Attributes before = from->attributes;
       const NameDrop drop = PlanDropLocked(*inode, &batch);
       KeepDirectoryLocked(*from, &batch);
-      TouchLocked(*from, /*contents=*/true);
+      TouchFolderLocked(*from);
       SaveLocked(*from, &batch);
       const Status committed = CommitLocked(std::move(batch));
       if (!committed.ok()) {

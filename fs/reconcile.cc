@@ -36,7 +36,6 @@ namespace {
 
 constexpr int kStepsMax = 8;  // then others get their turn
 constexpr uint64_t kCopyPartBytes = 1ull << 30;
-constexpr size_t kCopyPartsInFlight = 8;
 
 }  // namespace
 
@@ -349,7 +348,8 @@ void Core::SettledLocked(Ino ino, const Step& step, const std::string& key,
     }
     inode->properties = step.properties;
   }
-  if (step.new_properties && inode->attributes_seq == step.seq) inode->attributes_dirty = false;
+  if (step.new_properties && inode->attributes_seq == step.seq)
+    inode->attributes_dirty = inode->times_only = false;
   if (step.stale_properties) inode->attributes_dirty = true;
   SetMovedLocked(*inode);
   inode->changed_at = inode->checked_at = clock_.Steady();
@@ -455,23 +455,15 @@ Result<ObjectInfo> Core::CopyInParts(const OpContext& context, const Step& step,
                                      const std::string& to, const ObjectProperties& properties) {
   const Capabilities can = store_.capabilities();
   const uint64_t size = step.version.size;
-  QUAY_ASSIGN(const std::string upload, store_.CreateUpload(to, properties, context.call));
   const uint64_t part = std::max(kCopyPartBytes, size / static_cast<uint64_t>(can.parts_max) + 1);
-  std::vector<PartInfo> parts((size + part - 1) / part);
-  Status copied =
-      ParallelFor(background_, parts.size(), kCopyPartsInFlight, [&](size_t i) -> Status {
-        const ByteRange range{i * part, std::min(size, (i + 1) * part)};
-        QUAY_ASSIGN(parts[i], store_.CopyPart(to, upload, static_cast<int>(i) + 1, step.from,
-                                              step.version.etag, range, context.call));
-        return {};
-      });
-  if (copied.ok()) {
-    const auto done = store_.CompleteUpload(to, upload, parts, Condition::None(), context.call);
-    if (done.ok()) return done;
-    copied = done.error();
-  }
-  Ignore(store_.AbortUpload(to, upload, {}));  // the failure to report is the one before
-  return copied.error();
+  return UploadCopies(context, to, properties, Condition::None(), size, (size + part - 1) / part,
+                      [&](const std::string& upload, size_t i) {
+                        const ByteRange range{i * part, std::min(size, (i + 1) * part)};
+                        CallOptions call = context.call;
+                        call.work_bytes = range.length();
+                        return store_.CopyPart(to, upload, static_cast<int>(i) + 1, step.from,
+                                               step.version.etag, range, call);
+                      });
 }
 
 Result<ObjectInfo> Core::CopyObject(const OpContext& context, const Step& step,

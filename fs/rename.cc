@@ -157,14 +157,14 @@ Status Core::CarryOutRenameLocked(const RenamePlan& plan) {
   const std::string old_name = source.name;
   table_.Move(source, into, plan.new_name);
   TouchLocked(FileOfLocked(source), /*contents=*/false);
-  TouchLocked(from, /*contents=*/true);
-  TouchLocked(into, /*contents=*/true);
+  TouchFolderLocked(from);
+  TouchFolderLocked(into);
   KeepDirectoryLocked(from, &batch);
   KeepLongFolderLocked(into, &batch);
   SaveLocked(from, &batch);
   SaveLocked(into, &batch);
   // Implicit directories exist by what is in them; under the new name nothing is there yet.
-  if (source.is_directory() && !source.published) source.attributes_dirty = true;
+  if (source.is_directory() && !source.published) source.NeedObject();
   // All in one batch: after a kill either nothing or everything below has moved.
   const std::vector<Inode*> tree = table_.Subtree(source);
   for (Inode* inode : tree) {

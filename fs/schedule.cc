@@ -44,6 +44,8 @@ void Core::NoteWorkLocked(Inode& inode) {
   const SteadyTime now = clock_.Steady();
   if (inode.writers > 0 && !hurry_) {
     queue_.Note(inode.ino, now, config_.open_write_delay, config_.open_write_delay);
+  } else if (inode.times_only && !inode.moved) {
+    queue_.Note(inode.ino, now, config_.folder_times_delay, config_.folder_times_delay_max);
   } else if (inode.is_directory()) {
     queue_.Note(inode.ino, now, config_.directory_write_delay, config_.write_delay_max);
   } else {
@@ -212,7 +214,9 @@ Status Core::SyncPath(const OpContext& context, Ino ino) {
   {
     MutexLock lock(mutex_);
     for (const Inode* at = table_.Find(ino); at != nullptr; at = table_.Find(at->parent)) {
-      if (at->needs_work()) path.push_back(at->ino);
+      // Times of a folder are worth no request per file; they follow.
+      const bool can_wait = at->times_only && !at->moved;
+      if (at->needs_work() && !can_wait) path.push_back(at->ino);
       if (at->ino == kRootIno) break;
     }
   }
@@ -254,10 +258,6 @@ Status Core::SyncAll(const OpContext& context) {
         return true;
       };
       waited.erase(std::remove_if(waited.begin(), waited.end(), done), waited.end());
-      // While the store is away nothing else is tried; what has failed says why.
-      if (waited.empty() || (!first.ok() && queue_.outage())) break;
-      OpContext slice = context;
-      const SteadyTime soon = std::chrono::steady_clock::now() + kLookAgain;
       // What was looked at on the way may have shown that the record of a file has to follow.
       for (const Ino ino : waited.empty() && first.ok() ? queue_.All() : std::vector<Ino>()) {
         const Inode* inode = table_.Find(ino);
@@ -266,6 +266,10 @@ Status Core::SyncAll(const OpContext& context) {
         queue_.Urge(ino, clock_.Steady());
         WakeSchedulerLocked(clock_.Steady());
       }
+      // While the store is away nothing else is tried; what has failed says why.
+      if (waited.empty() || (!first.ok() && queue_.outage())) break;
+      OpContext slice = context;
+      const SteadyTime soon = std::chrono::steady_clock::now() + kLookAgain;
       slice.call.deadline = std::min(slice.call.deadline.value_or(soon), soon);
       Ignore(WaitOnce(work_done_, mutex_, slice.call));  // looked at again right away
       if (context.call.cancel.stop_requested()) first = Error(Code::kCancelled, "cancelled");

@@ -73,7 +73,7 @@ void Core::NoteXattrsLocked(Inode& inode) {
   inode.attributes.ctime = clock_.Now();
   inode.changed_at = clock_.Steady();
   ++inode.attributes_seq;
-  inode.attributes_dirty = true;
+  inode.NeedObject();
 }
 
 Status Core::CommitXattrsLocked(Inode& inode, const XattrState& values_before,

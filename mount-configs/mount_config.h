@@ -67,7 +67,8 @@ struct MountConfig {
     /// How long mounting waits for the store; absent: the program decides, by needs_network.
     std::optional<Duration> start_timeout;
     bool needs_network = false;      // "_netdev": the network may just be coming up
-    uint64_t capacity = 1ull << 50;  // what df shows
+    bool folder_times = false;         // in the bucket, too
+    std::optional<uint64_t> capacity;  // what df shows; absent: what the store says
     /// Flags for the kernel that came with -o, such as "noexec" or "noatime", to be handed on as
     /// they are.
     std::vector<std::string> kernel_flags;

@@ -728,6 +728,14 @@ std::vector<Option> MountRows() {
                   .example = "true",
                   .binding = QUAY_FIELD(mount.trust_special)});
   rows.push_back({.section = kSection,
+                  .key = "folder_times",
+                  .type = OptionType::kBool,
+                  .default_text = "false",
+                  .help = "The bucket learns when something was made or removed in a folder, too; a "
+                          "request per changed folder, some seconds after the last change",
+                  .example = "true",
+                  .binding = QUAY_FIELD(mount.folder_times)});
+  rows.push_back({.section = kSection,
                   .key = "interrupt_grace",
                   .type = OptionType::kDuration,
                   .default_text = "10s",
@@ -758,7 +766,8 @@ std::vector<Option> MountRows() {
   rows.push_back({.section = kSection,
                   .key = "capacity",
                   .type = OptionType::kSize,
-                  .default_text = "1PiB",
+                  .default_note = "the store's own where it tells (local: of the folder's file "
+                                  "system), else 1PiB",
                   .help = "The size of the file system that df shows",
                   .example = "10TiB",
                   .aliases = {"bucket_size"},

@@ -29,6 +29,12 @@ LocalStore::LocalStore(std::string directory, Disk& disk, Clock& clock)
 
 Capabilities LocalStore::capabilities() const { return LocalCapabilities(); }
 
+std::optional<StoreSpace> LocalStore::Space() const {
+  const auto space = bucket_.disk().Space(bucket_.Absolute("."));
+  if (!space) return std::nullopt;
+  return StoreSpace{space->total_bytes, space->available_bytes};
+}
+
 Status LocalStore::CheckBucket(const CallOptions& call) {
   QUAY_TRY(bucket_.CheckCall(call));
   auto stat = bucket_.disk().Stat(bucket_.Absolute("."));

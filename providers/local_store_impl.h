@@ -25,6 +25,7 @@ class LocalStore final : public ObjectStore {
 
   const std::string& name() const override { return name_; }
   Capabilities capabilities() const override;
+  std::optional<StoreSpace> Space() const override;
   Status CheckBucket(const CallOptions& call) override;
   Result<ObjectHead> Head(const std::string& key, const CallOptions& call) override;
   Result<ObjectHead> Get(const GetRequest& request, DataSink& sink,

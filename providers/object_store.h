@@ -198,6 +198,12 @@ struct Capabilities {
   int key_size_max = 1024;                // bytes
 };
 
+/// Room in a store, in bytes.
+struct StoreSpace {
+  uint64_t total = 0;
+  uint64_t free = 0;  // to us
+};
+
 class ObjectStore {
  public:
   virtual ~ObjectStore() = default;
@@ -205,6 +211,8 @@ class ObjectStore {
   /// A short name for logs: "s3://bucket" or "local:/srv/objects".
   virtual const std::string& name() const = 0;
   virtual Capabilities capabilities() const = 0;
+  /// Absent: the store has no bounds, or does not tell them. Asks no network.
+  virtual std::optional<StoreSpace> Space() const { return std::nullopt; }
 
   /// The bucket can be reached with these credentials: kNotFound if there is none, kWrongRegion if
   /// it lives elsewhere and the store could not follow.

@@ -25,6 +25,8 @@ CacheConfig TranslateCache(const MountConfig& config) {
   cache.transfers = static_cast<size_t>(config.transfer.max_in_flight);
   cache.upload_concurrency = static_cast<size_t>(config.transfer.upload_concurrency.value_or(0));
   cache.snapshot_memory = config.cache.memory;
+  // In a folder, copying zeros is writing them.
+  if (config.store.provider != "local") cache.zeros.prefix = config.prefix + ".quayfs/zeros/";
   return cache;
 }
 
@@ -69,6 +71,7 @@ FileSystemConfig TranslateFileSystem(const MountConfig& config, const MountPlace
   fs.default_file_mode = config.mount.file_mode & ~config.mount.umask;
   fs.default_directory_mode = config.mount.directory_mode & ~config.mount.umask;
   fs.trust_special_bits = config.mount.trust_special;
+  fs.folder_times = config.mount.folder_times;
   fs.capacity_bytes = config.mount.capacity;
   fs.host_name = place.host_name;
   using Durability = FileSystemConfig::Durability;

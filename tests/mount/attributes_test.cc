@@ -107,6 +107,26 @@ TEST_P(AttributesTest, StatfsShowsRoom) {
   EXPECT_GT(facts.f_bavail, 0U);
   EXPECT_GT(facts.f_bsize, 0U);
   EXPECT_EQ(facts.f_namemax, 255U);
+  EXPECT_LE(facts.f_bavail, facts.f_bfree);
+  EXPECT_LE(facts.f_bfree, facts.f_blocks);
+  EXPECT_LE(facts.f_ffree, facts.f_files);
+  // A folder has the room of its file system; other stores do not say.
+  struct statvfs under {};
+  ASSERT_EQ(::statvfs(env().directory().c_str(), &under), 0) << std::strerror(errno);
+  const uint64_t there = under.f_blocks * under.f_frsize;
+  const uint64_t wanted = GetParam() == "local" ? there : 1ULL << 50;
+  EXPECT_EQ(facts.f_blocks * facts.f_frsize, wanted / facts.f_frsize * facts.f_frsize);
+  if (GetParam() == "local") {
+    EXPECT_LE(facts.f_bavail * facts.f_frsize, there);
+  }
+  const uint64_t files = facts.f_files - facts.f_ffree;
+  WriteFile(Path("one"), "more");
+  ASSERT_EQ(::statvfs(env().mount_point().c_str(), &facts), 0) << std::strerror(errno);
+  EXPECT_EQ(facts.f_files - facts.f_ffree, files + 1);
+  ASSERT_NO_FATAL_FAILURE(env().Unmount());
+  ASSERT_NO_FATAL_FAILURE(env().Mount({"-o", "mount.capacity=10GiB"}));
+  ASSERT_EQ(::statvfs(env().mount_point().c_str(), &facts), 0) << std::strerror(errno);
+  EXPECT_EQ(facts.f_blocks * facts.f_frsize, 10ULL << 30);
 }
 
 INSTANTIATE_FOR_ALL_BACKENDS(AttributesTest);

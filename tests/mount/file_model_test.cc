@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One file under random reads, writes, truncates, mappings and holes, through several kinds of
-// handles, against a string: after every operation, across closes, syncs and remounts.
+// handles, against a string: after every operation, across closes, syncs, remounts and kills.
 // QUAYFS_TEST_SEED repeats a run, QUAYFS_TEST_OPERATIONS sets the count.
 
 #include <fcntl.h>
@@ -28,6 +28,7 @@ namespace {
 
 constexpr size_t kHistory = 60;
 constexpr uint64_t kPage = 4096;
+constexpr uint64_t kTellEvery = 100'000;
 
 struct ModelShape {
   uint64_t size_max = 0;
@@ -59,6 +60,7 @@ class FileModelTest : public ServerTest {
         << std::strerror(errno);
   }
   void CloseAll() {
+    mapping_written_ = false;  // a close writes pages back
     for (UniqueFd* fd : {&both_, &writer_, &appender_, &reader_, &direct_}) fd->Reset();
   }
   /// 0 is what the call has to answer; where the store fails, it may say so.
@@ -157,6 +159,7 @@ class FileModelTest : public ServerTest {
       const std::string changed = Pattern(length, random_());
       std::memcpy(bytes, changed.data(), length);
       Change(offset, changed);
+      mapping_written_ = true;
       if (Draw(2) == 0) {
         EXPECT_TRUE(Answered(::msync(memory, mapped, MS_SYNC))) << std::strerror(errno);
       }
@@ -264,6 +267,16 @@ class FileModelTest : public ServerTest {
       ASSERT_EQ(static_cast<uint64_t>(facts.st_size), model_.size()) << History();
     }
   }
+  /// What a call has answered is there afterwards; pages that nobody has written back are not.
+  void KillAndMount() {
+    if (mapping_written_ || Draw(2) == 0) CloseAll();
+    Note("kill");
+    ASSERT_NO_FATAL_FAILURE(env().Kill());
+    CloseAll();
+    ASSERT_NO_FATAL_FAILURE(Mount());
+    ASSERT_NO_FATAL_FAILURE(OpenAll());
+    ASSERT_TRUE(ReadFile(Path("f")) == model_) << History();
+  }
   void Remount() {
     const bool cold = Draw(2) == 0;
     Note(cold ? "remount with an empty cache" : "remount");
@@ -303,7 +316,10 @@ class FileModelTest : public ServerTest {
       if (HasFailure()) return;
       if (i % shape_.remount_every == 0) {
         ASSERT_NO_FATAL_FAILURE(Remount());
+      } else if (i % (shape_.remount_every / 2) == 0) {
+        ASSERT_NO_FATAL_FAILURE(KillAndMount());
       }
+      if (i % kTellEvery == 0) std::cout << i << " operations" << std::endl;
     }
     ASSERT_NO_FATAL_FAILURE(Remount());
     CloseAll();
@@ -313,6 +329,7 @@ class FileModelTest : public ServerTest {
   std::mt19937_64 random_;
   ModelShape shape_;
   bool faults_ = false;
+  bool mapping_written_ = false;  // since the file was last closed
   std::string model_;
   std::deque<std::string> history_;
   UniqueFd both_;
@@ -323,11 +340,11 @@ class FileModelTest : public ServerTest {
 };
 
 TEST_F(FileModelTest, AFileOfOneRequestAgreesWithAString) {
-  Run({256 << 10, 20000, LongRun() ? 10'000'000u : 25'000u, 5000});
+  Run({256 << 10, 20000, LongRun() ? 10'000'000u : 92'000u, 4000});
 }
 
 TEST_F(FileModelTest, AFileOfSeveralPartsAgreesWithAString) {
-  Run({14 << 20, 400000, LongRun() ? 500'000u : 1'500u, 500});
+  Run({14 << 20, 400000, LongRun() ? 500'000u : 2'000u, 500});
 }
 
 TEST_F(FileModelTest, AStoreThatFailsNowAndThenChangesNothing) {
@@ -340,7 +357,7 @@ TEST_F(FileModelTest, AStoreThatFailsNowAndThenChangesNothing) {
     fault.kind = kind;
     server().AddFault(fault);
   }
-  Run({256 << 10, 20000, LongRun() ? 1'000'000u : 4'000u, 1000});
+  Run({256 << 10, 20000, LongRun() ? 1'000'000u : 6'000u, 1000});
 }
 
 }  // namespace

@@ -15,7 +15,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
+#include <cstring>
 #include <filesystem>
+#include <memory>
 #include <string>
 
 #include "base/unique_fd.h"
@@ -248,6 +251,56 @@ TEST_P(PosixTest, SqliteWorksInBothJournalModes) {
         {"sqlite3", Path(mode + ".db"), "PRAGMA integrity_check; SELECT sum(x) FROM t;"});
     EXPECT_EQ(read.out, "ok\n250500\n") << read.err;
   }
+}
+
+TEST_P(PosixTest, ProcessesShareASqliteDatabaseAndAKillLosesNoCommit) {
+  if (RunCommand({"sqlite3", "--version"}).status != 0) GTEST_SKIP() << "no sqlite3";
+  for (const std::string mode : {"delete", "wal"}) {
+    const std::string file = Path(mode + ".db");
+    const ProgramResult made =
+        RunCommand({"sqlite3", file, "PRAGMA journal_mode=" + mode + "; CREATE TABLE t(x);"});
+    ASSERT_EQ(made.status, 0) << made.err;
+    // Each commit is a process of its own: they take turns by locks on the file.
+    const ProgramResult filled = RunCommand(
+        {"sh", "-c",
+         "for p in 1 2 3; do (for i in 1 2 3 4 5; do sqlite3 -cmd '.timeout 60000' \"$0\" "
+         "'INSERT INTO t VALUES(1)' || touch \"$0.failed\"; done) & done; wait",
+         file});
+    EXPECT_EQ(filled.status, 0) << filled.err;
+    EXPECT_EQ(filled.err, "");
+  }
+  ASSERT_NO_FATAL_FAILURE(env().Kill());
+  ASSERT_NO_FATAL_FAILURE(env().Mount());
+  for (const std::string mode : {"delete", "wal"}) {
+    const ProgramResult read = RunCommand(
+        {"sqlite3", Path(mode + ".db"), "PRAGMA integrity_check; SELECT count(*) FROM t;"});
+    EXPECT_EQ(read.out, "ok\n15\n") << read.err;
+  }
+}
+
+TEST_P(PosixTest, ReadsAndWritesPastThePageCache) {
+  constexpr size_t kBlock = 4096;
+  const std::string text = Pattern(8 * kBlock, 11);
+  const std::unique_ptr<char, decltype(&::free)> buffer(
+      static_cast<char*>(::aligned_alloc(kBlock, text.size())), ::free);
+  {
+    const UniqueFd direct(::open(Path("f").c_str(), O_RDWR | O_CREAT | O_DIRECT | O_CLOEXEC, 0644));
+    ASSERT_TRUE(direct.valid()) << std::strerror(errno);
+    std::memcpy(buffer.get(), text.data(), text.size());
+    ASSERT_EQ(::pwrite(direct.get(), buffer.get(), text.size(), 0),
+              static_cast<ssize_t>(text.size()))
+        << std::strerror(errno);
+    // What others see through the page cache is the same, either way.
+    EXPECT_EQ(ReadFile(Path("f")), text);
+    const UniqueFd cached(::open(Path("f").c_str(), O_RDWR | O_CLOEXEC));
+    ASSERT_EQ(::pwrite(cached.get(), "patch", 5, kBlock), 5);
+    ASSERT_EQ(::pread(direct.get(), buffer.get(), kBlock, kBlock), static_cast<ssize_t>(kBlock));
+    EXPECT_EQ(std::string(buffer.get(), 5), "patch");
+  }
+  ASSERT_NO_FATAL_FAILURE(RemountCold());
+  std::string patched = text;
+  patched.replace(kBlock, 5, "patch");
+  EXPECT_EQ(ReadFile(Path("f")), patched);
 }
 
 TEST_P(PosixTest, WhatCannotBeDoneSaysSo) {

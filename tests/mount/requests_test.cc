@@ -21,7 +21,15 @@
 namespace quayfs::mounttest {
 namespace {
 
-using RequestsTest = ServerTest;
+class RequestsTest : public ServerTest {
+ protected:
+  /// Of all requests' bodies.
+  uint64_t RequestBytes() {
+    uint64_t bytes = 0;
+    for (const auto& request : server().Log()) bytes += request.request_bytes;
+    return bytes;
+  }
+};
 
 TEST_F(RequestsTest, CreateWriteCloseIsOnePut) {
   ASSERT_NO_FATAL_FAILURE(environment_->Mount());
@@ -248,6 +256,88 @@ TEST_F(RequestsTest, ACopyOfAWholeFileIsMadeByTheStore) {
   ASSERT_EQ(::stat(Path("to").c_str(), &facts), 0);
   EXPECT_EQ(facts.st_mode & 07777, 0600U);
   EXPECT_EQ(Names(environment_->mount_point()), (std::vector<std::string>{"from", "to"}));
+}
+
+TEST_F(RequestsTest, TimesOfFoldersCostOneRequestPerFolder) {
+  ASSERT_NO_FATAL_FAILURE(environment_->Mount({"-o", "mount.folder_times=true"}));
+  ASSERT_EQ(::mkdir(Path("d").c_str(), 0755), 0);
+  environment_->Sync();
+  server().ResetLog();
+  for (int i = 0; i < 10; ++i) WriteFile(Path("d/f" + std::to_string(i)), "contents");
+  UniqueFd file(::open(Path("d/f0").c_str(), O_WRONLY | O_CLOEXEC));
+  ASSERT_EQ(::fsync(file.get()), 0);
+  file.Reset();
+  environment_->Sync();
+  EXPECT_EQ(Requests(), 11U) << Shown();
+  struct stat before {};
+  ASSERT_EQ(::stat(Path("d").c_str(), &before), 0);
+  ASSERT_NO_FATAL_FAILURE(environment_->Unmount());
+  std::filesystem::remove_all(environment_->directory() + "/cache");
+  ASSERT_NO_FATAL_FAILURE(environment_->Mount());
+  struct stat after {};
+  ASSERT_EQ(::stat(Path("d").c_str(), &after), 0);
+  EXPECT_EQ(after.st_mtim.tv_sec, before.st_mtim.tv_sec);
+  EXPECT_EQ(after.st_mtim.tv_nsec, before.st_mtim.tv_nsec);
+}
+
+TEST_F(RequestsTest, ASparseFileCostsNoUploadForItsHoles) {
+  ASSERT_NO_FATAL_FAILURE(environment_->Mount());
+  const uint64_t size = LongRun() ? 1ULL << 30 : 256ULL << 20;
+  const std::string data = Pattern(1 << 20, 5);
+  const uint64_t at = size / 2 + 12345;
+  {
+    const UniqueFd file(::open(Path("sparse").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+    ASSERT_EQ(::ftruncate(file.get(), static_cast<off_t>(size)), 0);
+    ASSERT_EQ(::pwrite(file.get(), data.data(), data.size(), static_cast<off_t>(at)),
+              static_cast<ssize_t>(data.size()));
+  }
+  environment_->Sync();
+  // The object of zeros, once, and the data, rounded up to a part.
+  EXPECT_LE(RequestBytes(), (16ULL << 20) + (6ULL << 20)) << Shown();
+  EXPECT_LE(Requests(), size / (16 << 20) + 12) << Shown();
+  server().ResetLog();
+  ASSERT_EQ(::rename(Path("sparse").c_str(), Path("moved").c_str()), 0);
+  {
+    const UniqueFd file(::open(Path("second").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+    ASSERT_EQ(::ftruncate(file.get(), static_cast<off_t>(size)), 0);
+  }
+  environment_->Sync();
+  EXPECT_LE(RequestBytes(), 1ULL << 20) << Shown();
+  // Another client.
+  ASSERT_NO_FATAL_FAILURE(environment_->Unmount());
+  std::filesystem::remove_all(environment_->directory() + "/cache");
+  ASSERT_NO_FATAL_FAILURE(environment_->Mount());
+  EXPECT_EQ(Names(environment_->mount_point()), (std::vector<std::string>{"moved", "second"}));
+  std::string wanted(size, '\0');
+  EXPECT_TRUE(ReadFile(Path("second")) == wanted);
+  wanted.replace(at, data.size(), data);
+  EXPECT_TRUE(ReadFile(Path("moved")) == wanted);
+}
+
+TEST_F(RequestsTest, ALargeRangeIsCopiedByTheStore) {
+  ASSERT_NO_FATAL_FAILURE(environment_->Mount());
+  const std::string text = Pattern(70 << 20, 6);
+  const std::string head = Pattern(6 << 20, 7);
+  WriteFile(Path("from"), text);
+  WriteFile(Path("to"), head);
+  environment_->Sync();
+  server().ResetLog();
+  {
+    const UniqueFd from(::open(Path("from").c_str(), O_RDONLY | O_CLOEXEC));
+    const UniqueFd to(::open(Path("to").c_str(), O_WRONLY | O_CLOEXEC));
+    off64_t source = 1 << 20;
+    off64_t target = 6 << 20;
+    ASSERT_EQ(::copy_file_range(from.get(), &source, to.get(), &target, 64 << 20, 0), 64 << 20)
+        << std::strerror(errno);
+  }
+  EXPECT_EQ(server().Count("UploadPartCopy"), 2U) << Shown();
+  EXPECT_EQ(server().Count("UploadPart"), 0U) << Shown();
+  EXPECT_EQ(server().Count("GetObject"), 0U) << Shown();
+  const std::string wanted = head + text.substr(1 << 20, 64 << 20);
+  EXPECT_TRUE(server().Body("test", environment_->prefix() + "to") == wanted);
+  EXPECT_TRUE(ReadFile(Path("to")) == wanted);
+  ASSERT_NO_FATAL_FAILURE(environment_->Remount());
+  EXPECT_TRUE(ReadFile(Path("to")) == wanted);
 }
 
 TEST_F(RequestsTest, APatchOfALargeFileSendsLittle) {

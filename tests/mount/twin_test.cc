@@ -21,6 +21,9 @@ namespace quayfs::mounttest {
 namespace {
 
 constexpr int kThoroughEvery = 25;
+constexpr int kTellEvery = 100;
+constexpr const char* kOptions =
+    "trust_special=true,upload_cutoff=64KiB,chunk_size=5MiB,durability.fsync=local";
 constexpr auto kShorteningLimit = std::chrono::seconds(120);
 
 class TwinTest : public ServerTest {
@@ -29,11 +32,12 @@ class TwinTest : public ServerTest {
     ASSERT_NO_FATAL_FAILURE(ServerTest::SetUp());
     if (IsSkipped()) return;
     ASSERT_EQ(::mkdir((env().directory() + "/twin").c_str(), 0755), 0);
+    env().SetTopLines("parameters = \"RetryMode=Standard;RetryInterval=20;RetryCount=30\"");
     Mount();
   }
   void Mount() {
-    env().Mount({"-o", "trust_special=true", "-o", "upload_cutoff=64KiB,chunk_size=5MiB", "-o",
-                 "durability.fsync=local"});
+    if (folder_times_) return env().Mount({"-o", "mount.folder_times=true", "-o", kOptions});
+    env().Mount({"-o", kOptions});
   }
   void Interrupt(TwinKind kind) {
     if (kind == TwinKind::kKill) {
@@ -67,7 +71,7 @@ class TwinTest : public ServerTest {
       pair.mount.CloseAll();
       pair.twin.CloseAll();
       Interrupt(step.kind);
-      if (step.kind == TwinKind::kRemountCold) pair.warm = false;
+      if (step.kind == TwinKind::kRemountCold) pair.warm = folder_times_;
       if (HasFatalFailure()) return "the mount did not come back";
       thorough = true;
     } else {
@@ -134,20 +138,44 @@ class TwinTest : public ServerTest {
     }
   }
 
+  void RunSeeds(int seeds) {
+    if (const char* const given = std::getenv("QUAYFS_TEST_ROUNDS"); given != nullptr)
+      seeds = std::atoi(given);
+    const TwinFeatures features = FeaturesOf(env().directory() + "/twin");
+    const mode_t before = ::umask(022);
+    const uint64_t first = TestSeed();
+    for (int i = 0; i < seeds && !HasFailure(); ++i) {
+      Run(first + static_cast<uint64_t>(i), 100, features);
+      if ((i + 1) % kTellEvery == 0) std::cout << i + 1 << " seeds" << std::endl;
+    }
+    ::umask(before);
+    std::cout << seeds << " seeds, " << steps_ << " steps" << std::endl;
+  }
+
+  bool folder_times_ = false;
   int folders_ = 0;
   uint64_t steps_ = 0;
 };
 
-TEST_F(TwinTest, EveryCallAnswersAsOnTheMachinesOwnFileSystem) {
-  const char* const given = std::getenv("QUAYFS_TEST_ROUNDS");
-  const int seeds = given != nullptr ? std::atoi(given) : LongRun() ? 5000 : 50;
-  const TwinFeatures features = FeaturesOf(env().directory() + "/twin");
-  const mode_t before = ::umask(022);
-  const uint64_t first = TestSeed();
-  for (int i = 0; i < seeds && !HasFailure(); ++i)
-    Run(first + static_cast<uint64_t>(i), 100, features);
-  ::umask(before);
-  std::cout << seeds << " seeds, " << steps_ << " steps" << std::endl;
+TEST_F(TwinTest, EveryCallAnswersAsOnTheMachinesOwnFileSystem) { RunSeeds(LongRun() ? 5000 : 50); }
+
+TEST_F(TwinTest, AStoreThatFailsNowAndThenIsNotSeen) {
+  testserver::Fault fault;
+  fault.count = -1;
+  fault.probability = 0.03;
+  for (const auto kind : {testserver::FaultKind::kStatus, testserver::FaultKind::kResetBefore,
+                          testserver::FaultKind::kLostReply}) {
+    fault.kind = kind;
+    server().AddFault(fault);
+  }
+  RunSeeds(LongRun() ? 1000 : 10);
+}
+
+TEST_F(TwinTest, TimesOfFoldersAreKeptByTheBucket) {
+  ASSERT_NO_FATAL_FAILURE(env().Unmount());
+  folder_times_ = true;
+  ASSERT_NO_FATAL_FAILURE(Mount());
+  RunSeeds(LongRun() ? 500 : 10);
 }
 
 }  // namespace

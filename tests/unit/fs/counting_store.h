@@ -20,6 +20,9 @@ class CountingStore final : public ObjectStore {
  public:
   explicit CountingStore(ObjectStore& inner) : inner_(inner), capabilities_(inner.capabilities()) {}
 
+  std::optional<StoreSpace> Space() const override { return space; }
+  std::optional<StoreSpace> space;  // to be set before it is used
+
   /// Called with the operation's name and key before it is passed on; an error is returned instead.
   Hook<const std::string&, const std::string&> before;
   /// The same after it has happened.

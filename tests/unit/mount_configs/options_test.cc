@@ -128,6 +128,7 @@ const std::vector<Row>& Rows() {
       {"mount.umask", "\"0077\"", "\"0077\"", "77", "must be an octal mode in quotes", ""},
       {"mount.file_mode", "\"640\"", "\"0640\"", "\"0680\"", "must be an octal mode", ""},
       {"mount.dir_mode", "\"0750\"", "\"0750\"", "\"4755\"", "must be an octal mode", ""},
+      {"mount.folder_times", "true", "true", "\"no\"", "must be true or false", ""},
       {"mount.trust_special", "true", "true", "\"no\"", "must be true or false", ""},
       {"mount.interrupt_grace", "\"500ms\"", "\"500ms\"", "5", "must be a time", ""},
       {"mount.timeout", "\"5m\"", "\"5m\"", "5", "must be a time", ""},

@@ -29,6 +29,7 @@ TEST(Translate, CarriesEverySetting) {
   config.mount.allow_other = true;
   config.mount.trust_special = true;
   config.mount.capacity = 19;
+  config.mount.folder_times = true;
   config.mount.interrupt_grace = std::chrono::seconds(20);
   config.mount.kernel_flags = {"noexec"};
   const RoomConfigs rooms = Translate(config, Place());
@@ -48,6 +49,7 @@ TEST(Translate, CarriesEverySetting) {
   EXPECT_TRUE(rooms.file_system.read_only);
   EXPECT_TRUE(rooms.file_system.trust_special_bits);
   EXPECT_EQ(rooms.file_system.capacity_bytes, 19U);
+  EXPECT_TRUE(rooms.file_system.folder_times);
   EXPECT_EQ(rooms.file_system.host_name, "host");
   EXPECT_EQ(rooms.fuse.mountpoint, "/mnt/n");
   EXPECT_EQ(rooms.fuse.source, "nightly");
