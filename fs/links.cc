@@ -73,6 +73,9 @@ void Core::AttachLocked(Inode& name, Inode& file) {
   SaveLocked(file, &batch);
   CommitQuietlyLocked(std::move(batch));
   NoteWorkLocked(file);
+  // Nothing is gained by gathering; whoever syncs waits for it.
+  queue_.Hasten(file.ino, clock_.Steady());
+  WakeSchedulerLocked(clock_.Steady());
 }
 
 // The file's record does not list its names as they are.

@@ -294,7 +294,7 @@ TEST_F(RequestsTest, ASparseFileCostsNoUploadForItsHoles) {
   environment_->Sync();
   // The object of zeros, once, and the data, rounded up to a part.
   EXPECT_LE(RequestBytes(), (16ULL << 20) + (6ULL << 20)) << Shown();
-  EXPECT_LE(Requests(), size / (16 << 20) + 12) << Shown();
+  EXPECT_LE(Requests(), size / (16 << 20) + 16) << Shown();
   server().ResetLog();
   ASSERT_EQ(::rename(Path("sparse").c_str(), Path("moved").c_str()), 0);
   {
