@@ -32,7 +32,7 @@ struct ZeroObject {
 
 struct ZeroTuning {
   std::string prefix;               // of their keys; "": there are none
-  uint64_t least = 1ull << 20;       // bytes of a hole that is copied
+  uint64_t least = 1ull << 20;      // bytes of a hole that is copied
   uint64_t small = 16ull << 20;     // bytes; sent once per bucket
   uint64_t large = 1ull << 30;      // bytes; put together from small ones
   uint64_t worth_it = 32ull << 20;  // bytes of zeros in a file, from which on they are copied

@@ -66,7 +66,7 @@ struct MountConfig {
     Duration timeout{0};  // 0: none
     /// How long mounting waits for the store; absent: the program decides, by needs_network.
     std::optional<Duration> start_timeout;
-    bool needs_network = false;      // "_netdev": the network may just be coming up
+    bool needs_network = false;        // "_netdev": the network may just be coming up
     bool folder_times = false;         // in the bucket, too
     std::optional<uint64_t> capacity;  // what df shows; absent: what the store says
     /// Flags for the kernel that came with -o, such as "noexec" or "noatime", to be handed on as

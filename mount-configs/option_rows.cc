@@ -731,8 +731,9 @@ std::vector<Option> MountRows() {
                   .key = "folder_times",
                   .type = OptionType::kBool,
                   .default_text = "false",
-                  .help = "The bucket learns when something was made or removed in a folder, too; a "
-                          "request per changed folder, some seconds after the last change",
+                  .help =
+                      "The bucket learns when something was made or removed in a folder, too; a "
+                      "request per changed folder, some seconds after the last change",
                   .example = "true",
                   .binding = QUAY_FIELD(mount.folder_times)});
   rows.push_back({.section = kSection,
