@@ -21,8 +21,10 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 // $dir: the test's folder; $mnt, $config. `say` shows a command, what it printed, and its status.
+// The mounts of other tests are let go of: they would not end before this namespace does.
 constexpr const char* kPrologue = R"sh(
 set -u
+umount --all --internal-only --lazy --types fuse.quayfs || true
 mkdir -p "$dir/sbin.orig" "$dir/sbin.new" "$dir/quayfs"
 mount --bind "$(realpath /sbin)" "$dir/sbin.orig"
 for program in "$dir"/sbin.orig/*; do ln -sf "$program" "$dir/sbin.new/"; done

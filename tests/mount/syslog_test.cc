@@ -53,10 +53,12 @@ class LogSocket {
   std::vector<std::string> messages_;
 };
 
-// In a mount namespace of its own, with a /dev that has what is needed and our socket.
+// In a mount namespace of its own, with a /dev that has what is needed and our socket. It lets go
+// of the mounts of other tests, which would not end before it does.
 constexpr const char* kScript = R"(
 set -e
 mount --make-rprivate /
+umount --all --internal-only --lazy --types fuse.quayfs || true
 mount -t tmpfs none "$1"
 for name in fuse null urandom; do
   : >"$1/$name"
