@@ -452,7 +452,7 @@ uint64_t FileCore::DropUnused(ByteRange range) {
     const ByteRange block = BlockRange(it->first);
     if (!it->second.checked && !in_use.Overlaps(block)) victims.push_back(block);
   }
-  if (victims.empty() || seal_stuck_) return 0;
+  if (victims.empty() || !TellAgain() || seal_stuck_) return 0;
   auto file = OpenLocal();
   uint64_t dropped = 0;
   for (const ByteRange& victim : victims) {
@@ -597,7 +597,7 @@ void FileCore::Replace(const BaseVersion& base) {
 }
 
 void FileCore::TruncateForNewBase() {
-  if (local_length_ == 0 || seal_stuck_) return;
+  if (local_length_ == 0 || !TellAgain() || seal_stuck_) return;
   trim_pending_ = true;
   if (auto file = OpenLocal(); file && (*file)->Truncate(0)) {
     local_length_ = 0;

@@ -190,6 +190,9 @@ class FileCore final : public Evictable,
       QUAY_REQUIRES(mutex_);
   /// What was published is the base now; `cleaned` became clean by it.
   void TellPublished(const std::vector<ByteRange>& cleaned) QUAY_REQUIRES(mutex_);
+  /// That again, if it failed; to be called before a byte of the local file changes or goes: after
+  /// a kill those that are clean now would count as dirty.
+  Status TellAgain() QUAY_REQUIRES(mutex_);
   /// The base is another one, with the same bytes.
   void TellRebased() QUAY_REQUIRES(mutex_);
   /// C7: an upload, a part of it, and that it is being completed or a PUT sent, before any of them
@@ -340,6 +343,7 @@ class FileCore final : public Evictable,
   /// an old one, and has to be told everything next time. True only if modified.
   bool told_ QUAY_GUARDED_BY(mutex_) = false;
   bool maybe_told_ QUAY_GUARDED_BY(mutex_) = false;  // there may be a row, ours or an old one
+  bool untold_ QUAY_GUARDED_BY(mutex_) = false;      // TellPublished failed (TellAgain)
   uint64_t told_generation_ QUAY_GUARDED_BY(mutex_) = 0;
   /// The database says that this generation is being published.
   std::optional<uint64_t> attempt_ QUAY_GUARDED_BY(mutex_);

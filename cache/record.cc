@@ -55,6 +55,11 @@ Status FileCore::ApplyContent(StateBatch batch, const ContentRow& row, Persist p
   maybe_told_ = true;
   QUAY_TRY(context_.state.Apply(std::move(batch), persist));
   told_ = true;
+  if (std::exchange(untold_, false) && seal_stuck_) {
+    // It went with the old row.
+    seal_stuck_ = false;
+    TakeSeal(std::nullopt);
+  }
   told_generation_ = row.generation;
   told_at_ = WallTime(Duration(row.changed_at));
   return {};
@@ -89,6 +94,7 @@ void FileCore::NoteBeforeChange(ByteRange range) {
 Status FileCore::TellBeforeWrite(ByteRange range) {
   if (sealing_) touched_in_seal_.Add(range);
   if (removed_) return {};
+  QUAY_TRY(TellAgain());
   QUAY_TRY(KeepSealed(range));
   StateBatch batch = BeforeChange(range);
   if (batch.empty()) return {};
@@ -119,6 +125,7 @@ Status FileCore::TellTruncate(uint64_t size) {
   const ByteRange changed{std::min(size, present), std::max(size, present)};
   if (sealing_) touched_in_seal_.Add(changed);
   if (removed_) return {};
+  QUAY_TRY(TellAgain());
   QUAY_TRY(KeepSealed(changed));
   StateBatch batch = BeforeChange(changed);
   ContentRow row = RowNow();
@@ -178,6 +185,7 @@ void FileCore::TellPublished(const std::vector<ByteRange>& cleaned) {
   if (!told) {
     // The old row stays, with the attempt: the next mount finds out what has been published.
     told_ = false;
+    untold_ = true;
     seal_stuck_ = seal_.has_value();
     return;
   }
@@ -185,6 +193,17 @@ void FileCore::TellPublished(const std::vector<ByteRange>& cleaned) {
   TakeSeal(std::move(seal));
   // From here on the row of a clean file is for the owner to drop.
   if (!extents_.modified()) told_ = false;
+}
+
+Status FileCore::TellAgain() {
+  if (!untold_) return {};
+  StateBatch batch;
+  const ContentRow row = RowNow();
+  AddContent(batch, row, DirtyChange::kAll, {});
+  const Persist persist = seal_ ? Persist::kSurvivesPowerCut : Persist::kSurvivesKill;
+  QUAY_TRY(ApplyContent(std::move(batch), row, persist));
+  if (!extents_.modified()) told_ = false;
+  return {};
 }
 
 void FileCore::TellRebased() {

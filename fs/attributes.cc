@@ -86,11 +86,13 @@ Result<Entry> Core::SetAttributes(const OpContext& context, Ino ino, const Attri
     StateBatch batch;
     SaveLocked(*inode, &batch);
     const Status committed = CommitLocked(std::move(batch));
-    if (!committed.ok()) {
+    if (!committed.ok() && others) {
       inode->attributes = before;
       inode->attributes_dirty = dirty_before;
       return committed.error();
     }
+    // The content's record has the size, and when it changed.
+    inode->unsaved = !committed.ok();
     NoteWorkLocked(*inode);
   }
   return EntryOfLocked(*inode, /*count_lookup=*/false);

@@ -56,6 +56,7 @@ Core::~Core() {
   {
     MutexLock lock(mutex_);
     while (queue_.running() + removals_running_ > 0) work_done_.Wait(mutex_);
+    Ignore(CommitLocked({}));  // logged when it failed first; the next mount finds it out
   }
   prefetch_stop_.request_stop();
   MutexLock lock(prefetch_mutex_);

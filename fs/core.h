@@ -344,12 +344,18 @@ class Core final : public FileSystem {
   /// Adds the row of `inode`, and those of directories above it that have none yet.
   void SaveLocked(Inode& inode, StateBatch* batch) QUAY_REQUIRES(mutex_);
   void ForgetRowLocked(Inode& inode, StateBatch* batch) QUAY_REQUIRES(mutex_);
-  /// C1: what is acknowledged afterwards survives a kill.
-  Status CommitLocked(StateBatch batch) QUAY_REQUIRES(mutex_);
-  /// For what could be found out again: a failure is logged.
+  void MarkStoredLocked(Inode& inode) QUAY_REQUIRES(mutex_);
+  /// C1: what is acknowledged afterwards survives a kill. What could not be recorded before goes
+  /// first; with an empty batch, that alone. After a failure nothing of `batch` is recorded.
+  Status CommitLocked(StateBatch batch, Persist persist = Persist::kSurvivesKill)
+      QUAY_REQUIRES(mutex_);
+  /// For what has happened in the bucket, so cannot be taken back: a failure is logged, and the
+  /// batch goes with the next commit. Until then no further step is taken in the bucket, because
+  /// after a kill the database would know nothing of what it rests on.
   void CommitQuietlyLocked(StateBatch batch) QUAY_REQUIRES(mutex_);
-  /// For what was learned of the bucket.
+  /// For what was learned of the bucket, and can be learned again: a failure is logged.
   void RememberLocked(Inode& inode) QUAY_REQUIRES(mutex_);
+  void NoteUnrecordedLocked(const Error& error) QUAY_REQUIRES(mutex_);
 
   // schedule.cc
   void NoteWorkLocked(Inode& inode) QUAY_REQUIRES(mutex_);
@@ -598,7 +604,9 @@ class Core final : public FileSystem {
   int urged_ QUAY_GUARDED_BY(mutex_) = 0;         // callers of SyncAll
   bool hurry_ QUAY_GUARDED_BY(mutex_) = false;    // writers are held back by the cache
   Ino reserved_ino_ QUAY_GUARDED_BY(mutex_) = 0;  // the database knows numbers below as given out
-  CondVar work_noted_;                            // for the scheduler
+  StateBatch backlog_ QUAY_GUARDED_BY(mutex_);    // CommitQuietlyLocked
+  std::vector<Ino> newly_stored_ QUAY_GUARDED_BY(mutex_);  // by a batch that is not committed yet
+  CondVar work_noted_;                                     // for the scheduler
   /// When the scheduler looks by itself; min() while it is awake or about to be.
   SteadyTime schedule_at_ QUAY_GUARDED_BY(mutex_) = SteadyTime::min();
   CondVar work_done_;  // for whoever waits for work to be done

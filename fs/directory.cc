@@ -269,8 +269,7 @@ Status Core::FsyncDir(const OpContext& context, OpenDirectory& directory) {
     const Inode* inode = table_.Find(directory.ino);
     if (inode == nullptr || !inode->linked()) return {};
     if (config_.fsync == FileSystemConfig::Durability::kLocal) {
-      if (state_ == nullptr) return {};
-      return state_->Apply(StateBatch(), Persist::kSurvivesPowerCut);
+      return CommitLocked({}, Persist::kSurvivesPowerCut);
     }
     QUAY_ASSIGN(prefix, table_.KeyOf(*inode));
     for (const auto& [name, child] : inode->children) {

@@ -275,7 +275,7 @@ Status Core::Fsync(const OpContext& context, OpenFile& file) {
   // And the names and attributes, of it and of everything before it.
   StateBatch batch;
   SaveLocked(*inode, &batch);
-  if (state_ != nullptr) QUAY_TRY(state_->Apply(std::move(batch), Persist::kSurvivesPowerCut));
+  QUAY_TRY(CommitLocked(std::move(batch), Persist::kSurvivesPowerCut));
   return UnreportedLocked(file.ino);
 }
 

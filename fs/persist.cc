@@ -124,11 +124,16 @@ void Core::SaveLocked(Inode& inode, StateBatch* batch) {
   }
   for (auto it = unstored.rbegin(); it != unstored.rend(); ++it) {
     batch->PutInode(RowLocked(**it));
-    (*it)->stored = true;
+    MarkStoredLocked(**it);
   }
   batch->PutInode(RowLocked(inode));
-  inode.stored = true;
+  MarkStoredLocked(inode);
   inode.unsaved = false;
+}
+
+void Core::MarkStoredLocked(Inode& inode) {
+  if (std::exchange(inode.stored, true)) return;
+  newly_stored_.push_back(inode.ino);
 }
 
 void Core::ForgetRowLocked(Inode& inode, StateBatch* batch) {
@@ -137,25 +142,46 @@ void Core::ForgetRowLocked(Inode& inode, StateBatch* batch) {
   inode.stored = false;
 }
 
-Status Core::CommitLocked(StateBatch batch) {
-  if (state_ == nullptr || batch.empty()) return {};
-  return state_->Apply(std::move(batch), Persist::kSurvivesKill);
+Status Core::CommitLocked(StateBatch batch, Persist persist) {
+  const std::vector<Ino> stored = std::exchange(newly_stored_, {});
+  if (state_ == nullptr) return {};
+  if (!backlog_.empty()) {
+    StateBatch all = backlog_;
+    batch = std::move(all.Append(std::move(batch)));
+  }
+  if (batch.empty() && persist == Persist::kSurvivesKill) return {};
+  Status committed = state_->Apply(std::move(batch), persist);
+  if (committed.ok()) {
+    backlog_ = StateBatch();
+    return committed;
+  }
+  for (const Ino ino : stored) {
+    if (Inode* inode = table_.Find(ino); inode != nullptr) inode->stored = false;
+  }
+  reserved_ino_ = 0;
+  return committed;
 }
 
 void Core::CommitQuietlyLocked(StateBatch batch) {
-  const Status committed = CommitLocked(std::move(batch));
-  if (committed.ok()) return;
-  NoteFailureLocked(committed.error());
-  Log(LogLevel::kError, "state.failed",
-      {{"error", committed.error().ToString()},
-       {"advice", "make room on the disk of the cache directory"}});
+  if (state_ == nullptr) return;
+  newly_stored_.clear();  // they have their rows as soon as anything has
+  backlog_.Append(std::move(batch));
+  const Status committed = CommitLocked({});
+  if (!committed.ok()) NoteUnrecordedLocked(committed.error());
 }
 
 void Core::RememberLocked(Inode& inode) {
   if (!inode.linked()) return;
   StateBatch batch;
   SaveLocked(inode, &batch);
-  CommitQuietlyLocked(std::move(batch));
+  const Status committed = CommitLocked(std::move(batch));
+  if (!committed.ok()) NoteUnrecordedLocked(committed.error());
+}
+
+void Core::NoteUnrecordedLocked(const Error& error) {
+  NoteFailureLocked(error);
+  Log(LogLevel::kError, "state.failed",
+      {{"error", error.ToString()}, {"advice", "make room on the disk of the cache directory"}});
 }
 
 void Core::RestoreInodeLocked(const InodeRow& row) {

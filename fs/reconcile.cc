@@ -267,6 +267,7 @@ Core::Outcome Core::Reconcile(const OpContext& context, Ino ino) {
     Step step;
     {
       MutexLock lock(mutex_);
+      if (Status recorded = CommitLocked({}); !recorded.ok()) return {std::move(recorded)};
       Inode* inode = table_.Find(ino);
       if (inode == nullptr) return {};
       step.kind = Step::Kind::kDone;

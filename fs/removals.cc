@@ -142,9 +142,14 @@ void Core::RunRemovals(const std::vector<Doomed>& doomed) {
   keys.reserve(doomed.size());
   for (const Doomed& one : doomed) keys.push_back(one.key);
   std::vector<Status> outcomes;
-  const Status kept = KeepReaders(context, doomed);
-  if (!kept.ok()) {
-    outcomes.assign(keys.size(), kept);
+  Status begun;
+  {
+    MutexLock lock(mutex_);
+    begun = CommitLocked({});
+  }
+  if (begun.ok()) begun = KeepReaders(context, doomed);
+  if (!begun.ok()) {
+    outcomes.assign(keys.size(), begun);
   } else if (doomed.size() < kFew && store_.capabilities().delete_if_match) {
     outcomes = DeleteFew(context, doomed);
   } else if (auto ours = StillOurs(context, doomed); !ours.ok()) {

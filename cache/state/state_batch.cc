@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#include <iterator>
 #include <utility>
 
 #include "cache/state/state_db.h"
@@ -123,6 +124,16 @@ StateBatch& StateBatch::DropNote(int64_t id) {
 
 StateBatch& StateBatch::SetNumber(std::string name, int64_t value) {
   changes_.emplace_back(NamedNumber{std::move(name), value});
+  return *this;
+}
+
+StateBatch& StateBatch::Append(StateBatch later) {
+  if (changes_.empty()) {
+    changes_ = std::move(later.changes_);
+  } else {
+    changes_.insert(changes_.end(), std::make_move_iterator(later.changes_.begin()),
+                    std::make_move_iterator(later.changes_.end()));
+  }
   return *this;
 }
 

@@ -177,6 +177,9 @@ class StateBatch {
   /// Small numbers by name, such as the next inode number.
   StateBatch& SetNumber(std::string name, int64_t value);
 
+  /// All of `later`, after what there is.
+  StateBatch& Append(StateBatch later);
+
   bool empty() const { return changes_.empty(); }
 
  private:

@@ -5,6 +5,7 @@
 // and with room everything goes on. The database is on that disk, too.
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -60,6 +61,7 @@ class FullDiskTest : public ServerTest {
   /// 0, or ENOSPC; fsync and close may also tell that the store is away.
   int Check(int result, const std::string& what) {
     const int error = Try(result);
+    history_ += fmt::format("{} {}\n", what, error == 0 ? "ok" : std::strerror(error));
     if (error == ENOSPC) ++refused_;
     const bool away = (error == EIO || error == ETIMEDOUT) && (what == "fsync" || what == "close");
     EXPECT_TRUE(error == 0 || error == ENOSPC || away) << what << ": " << std::strerror(error);
@@ -83,14 +85,17 @@ class FullDiskTest : public ServerTest {
   bool mounted_ = false;
   std::map<std::string, std::string> model_;
   size_t refused_ = 0;
+  std::string history_;  // for people
 };
 
 void FullDiskTest::Write(const std::string& name, std::mt19937_64& random) {
+  history_ += name + ": ";
   const int fd = ::open(Path(name).c_str(), O_WRONLY | O_CLOEXEC);
   if (Check(fd, "open") != 0) return;
   std::string& text = model_[name];
   const std::string bytes = Pattern(1 + random() % (random() % 8 == 0 ? 600000 : 20000), random());
   const size_t at = random() % (text.size() + 1);
+  history_ += fmt::format("  {} bytes at {} of {}: ", bytes.size(), at, text.size());
   const ssize_t written = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(at));
   if (Check(static_cast<int>(written), "write") == 0) {
     const auto count = static_cast<size_t>(written);
@@ -105,6 +110,7 @@ void FullDiskTest::Step(std::mt19937_64& random) {
   const std::string name = "f" + std::to_string(random() % 12);
   const std::string other = "f" + std::to_string(random() % 12);
   const bool there = model_.contains(name);
+  history_ += fmt::format("{} ({}): ", name, other);
   if (!there) {
     const int fd = ::open(Path(name).c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (Check(fd, "create") != 0) return;
@@ -124,11 +130,13 @@ void FullDiskTest::Step(std::mt19937_64& random) {
       return;
     case 2: {
       const size_t size = random() % 30000;
+      history_ += fmt::format("  to {} of {}: ", size, model_[name].size());
       const int failed =
           Check(::truncate(Path(name).c_str(), static_cast<off_t>(size)), "truncate");
       // The size may be there while the time that goes with it had no room.
       struct stat facts = {};
       EXPECT_EQ(::stat(Path(name).c_str(), &facts), 0);
+      history_ += fmt::format("  {} then\n", facts.st_size);
       if (failed == 0 || static_cast<size_t>(facts.st_size) == size) model_[name].resize(size);
       return;
     }
@@ -162,6 +170,7 @@ TEST_F(FullDiskTest, NothingAcknowledgedIsLostAndNothingTornIsPublished) {
     server().ClearFaults();
     ExpectTree();
     const bool killed = random() % 2 == 0;
+    history_ += killed ? "killed\n" : "drained\n";
     if (killed) {
       ASSERT_NO_FATAL_FAILURE(env().Kill());
     }
@@ -182,7 +191,7 @@ TEST_F(FullDiskTest, NothingAcknowledgedIsLostAndNothingTornIsPublished) {
     ASSERT_TRUE(bucket == model_) << bucket.size() << " objects, " << model_.size() << " files";
   }
   EXPECT_GT(refused_, 0U) << "the disk was never full";
-  if (HasFailure()) ADD_FAILURE() << env().LogText();
+  if (HasFailure()) ADD_FAILURE() << history_ << env().LogText();
   std::cout << refused_ << " calls had no room" << std::endl;
 }
 
