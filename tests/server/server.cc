@@ -29,6 +29,9 @@ namespace {
 ServerConfig Completed(ServerConfig config) {
   // What is given out is also accepted.
   if (config.issued) config.accounts.push_back(*config.issued);
+  constexpr uint64_t kQingStorPartMin = 4ull << 20;  // protocol.md 2.5
+  if (config.protocol == Protocol::kQingStor)
+    config.part_size_min = std::min(config.part_size_min, kQingStorPartMin);
   if (config.protocol != Protocol::kKodo) return config;
   config.conditional_writes = false;
   config.encoding_type = false;
