@@ -39,6 +39,9 @@ class ExtentSet {
  public:
   ExtentSet() = default;
   explicit ExtentSet(ByteRange range) { Add(range); }
+  explicit ExtentSet(const std::vector<ByteRange>& ranges) {
+    for (const ByteRange& range : ranges) Add(range);
+  }
 
   void Add(ByteRange range);
   void Remove(ByteRange range);

@@ -18,10 +18,6 @@ namespace {
 // them.
 constexpr size_t kFillChunk = 128ull << 10;
 
-bool SameBase(const BaseVersion& a, const BaseVersion& b) {
-  return a.key == b.key && a.size == b.size && SameEtag(a.etag, b.etag);
-}
-
 /// Writes into the caller's memory.
 class SpanSink final : public DataSink {
  public:
@@ -171,7 +167,7 @@ std::optional<Error> FileCore::FetchFailure(const std::vector<ByteRange>& missin
     // A failure matters to those whose bytes it did not bring; and not when the bytes lie elsewhere
     // by now.
     const bool concerns_us =
-        fetch->error && SameBase(fetch->base, base_) &&
+        fetch->error && SameVersion(fetch->base, base_) &&
         std::any_of(missing.begin(), missing.end(),
                     [&](const ByteRange& range) { return fetch->owed.Overlaps(range); });
     if (concerns_us && !failure) failure = fetch->error;

@@ -17,10 +17,6 @@
 namespace quayfs {
 namespace {
 
-bool SameBase(const BaseVersion& a, const BaseVersion& b) {
-  return a.key == b.key && a.size == b.size && SameEtag(a.etag, b.etag);
-}
-
 bool IsLocalFailure(Code code) {
   return code == Code::kNoSpace || code == Code::kQuota || code == Code::kIo ||
          code == Code::kReadOnly;
@@ -558,7 +554,7 @@ void FileCore::Show(const BaseVersion& base) {
   std::vector<std::stop_source> stops;
   {
     MutexLock lock(mutex_);
-    if (extents_.modified() || SameBase(base_, base)) return;
+    if (extents_.modified() || SameVersion(base_, base)) return;
     ReplaceLocked(base, &stops);
   }
   StopAll(stops);

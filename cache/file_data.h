@@ -44,6 +44,12 @@ struct BaseVersion {
   bool exists() const { return !etag.empty(); }
 };
 
+/// Whether both are the same bytes under the same key: of BaseVersion and StoredVersion.
+template <typename A, typename B>
+bool SameVersion(const A& a, const B& b) {
+  return a.key == b.key && a.size == b.size && SameEtag(a.etag, b.etag);
+}
+
 /// What a reader of one open handle did last; makes sequential reads recognisable. Owned by the
 /// handle; guarded by FileData.
 struct ReadPattern {

@@ -12,6 +12,7 @@
 
 #include "base/hash.h"
 #include "cache/cache_directory.h"
+#include "cache/local_file.h"
 
 namespace quayfs {
 namespace {
@@ -38,32 +39,23 @@ uint32_t SumOf(const Header& header, std::span<const std::byte> bytes) {
   return Crc32c(bytes, Crc32c(std::span(header).first(kSummed)));
 }
 
-/// Reads all of `out`; false if the file ends before.
-Result<bool> ReadAll(const DiskFile& file, uint64_t offset, std::span<std::byte> out) {
-  while (!out.empty()) {
-    QUAY_ASSIGN(const size_t count, file.Read(offset, out));
-    if (count == 0) return false;
-    offset += count;
-    out = out.subspan(count);
-  }
-  return true;
-}
-
 using Take = std::function<Status(uint64_t offset, std::span<const std::byte> bytes)>;
 
 /// Calls `take` for each whole record of `generation`; returns where the log ends.
 Result<uint64_t> Scan(const DiskFile& log, uint64_t generation, const Take& take) {
+  QUAY_ASSIGN(const uint64_t end, log.Size());
   uint64_t at = 0;
   std::vector<std::byte> bytes;
   while (true) {
+    if (end - at < kHeader) return at;
     Header header;
-    QUAY_ASSIGN(const bool begun, ReadAll(log, at, header));
-    if (!begun || std::memcmp(header.data(), kMagic.data(), kMagic.size()) != 0) return at;
+    QUAY_TRY(ReadLocal(log, at, header, end));
+    if (std::memcmp(header.data(), kMagic.data(), kMagic.size()) != 0) return at;
     const uint64_t length = NumberAt(header, 24, 8);
-    if (length > kRecordMax) return at;
+    if (length > kRecordMax || length > end - at - kHeader) return at;
     bytes.resize(static_cast<size_t>(length));
-    QUAY_ASSIGN(const bool whole, ReadAll(log, at + kHeader, bytes));
-    if (!whole || NumberAt(header, 32, 4) != SumOf(header, bytes)) return at;
+    QUAY_TRY(ReadLocal(log, at + kHeader, bytes, end));
+    if (NumberAt(header, 32, 4) != SumOf(header, bytes)) return at;
     if (NumberAt(header, 8, 8) != generation) return at;
     QUAY_TRY(take(NumberAt(header, 16, 8), bytes));
     at += kHeader + length;
@@ -73,9 +65,8 @@ Result<uint64_t> Scan(const DiskFile& log, uint64_t generation, const Take& take
 Status Append(DiskFile& log, uint64_t* at, uint64_t generation, const DiskFile& data,
               ByteRange range) {
   std::vector<std::byte> bytes(static_cast<size_t>(range.length()));
-  // What the local file is too short for reads as zeros.
-  QUAY_ASSIGN(const bool whole, ReadAll(data, range.begin, bytes));
-  static_cast<void>(whole);
+  QUAY_ASSIGN(const uint64_t length, data.Size());
+  QUAY_TRY(ReadLocal(data, range.begin, bytes, length));
   Header header{};
   std::memcpy(header.data(), kMagic.data(), kMagic.size());
   PutNumber(header, 8, generation, 8);
@@ -137,8 +128,8 @@ Result<ExtentSet> KeptRanges(Disk& disk, const std::string& directory, uint64_t 
   return ranges;
 }
 
-Status PutBack(Disk& disk, const std::string& directory, uint64_t inode, uint64_t generation,
-               const ExtentSet& wanted, DiskFile& data) {
+Status RestoreKept(Disk& disk, const std::string& directory, uint64_t inode, uint64_t generation,
+                   const ExtentSet& wanted, DiskFile& data) {
   QUAY_ASSIGN(const std::unique_ptr<DiskFile> log, OpenLog(disk, KeptFile(directory, inode)));
   if (log == nullptr) return {};
   ExtentSet left = wanted;

@@ -40,7 +40,7 @@ Result<ExtentSet> KeptRanges(Disk& disk, const std::string& directory, uint64_t 
                              uint64_t generation);
 
 /// Writes those of them that lie in `wanted` back to their places in `data`, which is not flushed.
-Status PutBack(Disk& disk, const std::string& directory, uint64_t inode, uint64_t generation,
-               const ExtentSet& wanted, DiskFile& data);
+Status RestoreKept(Disk& disk, const std::string& directory, uint64_t inode, uint64_t generation,
+                   const ExtentSet& wanted, DiskFile& data);
 
 }  // namespace quayfs

@@ -37,8 +37,7 @@ void LeftClean::RemoveFile(uint64_t inode) {
 std::optional<CleanRow> LeftClean::Take(uint64_t inode, const BaseVersion& base) {
   if (!Forget(inode)) return std::nullopt;
   auto row = state_.FindClean(inode);
-  if (row && *row && (*row)->base.key == base.key && (*row)->base.size == base.size &&
-      SameEtag((*row)->base.etag, base.etag)) {
+  if (row && *row && SameVersion((*row)->base, base)) {
     return *std::move(row);
   }
   RemoveFile(inode);

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "cache/attempt_record.h"
 #include "cache/cache_directory.h"
+#include "cache/file_data.h"
 #include "cache/kept_bytes.h"
 #include "cache/set_aside.h"
 
@@ -88,7 +89,7 @@ class Takeover {
         AdoptUpload(inode, file);
         break;
     }
-    if (seal && !seal->overwritten) file.seal = std::move(seal);
+    if (seal && seal->bytes != SealBytes::kLost) file.seal = std::move(seal);
     return Tidy(inode, file);
   }
 
@@ -106,16 +107,13 @@ class Takeover {
 
   bool HasClean(uint64_t inode, const LeftFile& file) const {
     const auto it = cleans_.find(inode);
-    return it != cleans_.end() && it->second.base.key == file.row.base.key &&
-           it->second.base.size == file.row.base.size &&
-           SameEtag(it->second.base.etag, file.row.base.etag);
+    return it != cleans_.end() && SameVersion(it->second.base, file.row.base);
   }
 
   /// C5: of what the database says, the blocks that may be right.
   void TakeClean(uint64_t inode, LeftFile& file) {
     if (!HasClean(inode, file)) return;
-    ExtentSet dirty;
-    for (const ByteRange& range : file.dirty) dirty.Add(range);
+    const ExtentSet dirty(file.dirty);
     const uint64_t limit = std::min(file.local_length, file.row.base_limit);
     for (const BlockSum& sum : cleans_.at(inode).sums) {
       const ByteRange block = SumBlock(sum, file.row.base.size);
@@ -156,9 +154,8 @@ class Takeover {
     if (verdict != LeftVerdict::kAsSealed) {
       return file.dirty.empty() || file.dirty.back().end <= file.local_length;
     }
-    ExtentSet wanted;
-    for (const ByteRange& range : seal->dirty) wanted.Add(range);
-    if (seal->kept) {
+    ExtentSet wanted(seal->dirty);
+    if (seal->bytes == SealBytes::kKept) {
       QUAY_ASSIGN(const ExtentSet kept, KeptRanges(disk_, directory_, inode, seal->generation));
       if (kept.empty() || !file.on_disk) return false;
       for (const ByteRange& range : kept.ranges()) wanted.Remove(range);
@@ -168,15 +165,14 @@ class Takeover {
 
   /// What was changed in place since is as it was.
   Status Unwind(uint64_t inode, LeftFile& file, SealRow& seal) {
-    if (!seal.kept) return {};
-    ExtentSet wanted;
-    for (const ByteRange& range : seal.dirty) wanted.Add(range);
+    if (seal.bytes != SealBytes::kKept) return {};
+    const ExtentSet wanted(seal.dirty);
     QUAY_ASSIGN(const std::unique_ptr<DiskFile> data,
                 disk_.Open(DataFile(directory_, inode), OpenMode::kReadWrite));
-    QUAY_TRY(PutBack(disk_, directory_, inode, seal.generation, wanted, *data));
+    QUAY_TRY(RestoreKept(disk_, directory_, inode, seal.generation, wanted, *data));
     QUAY_TRY(data->SyncData());
     QUAY_ASSIGN(file.local_length, data->Size());
-    seal.kept = false;
+    seal.bytes = SealBytes::kInPlace;
     return {};
   }
 
@@ -200,7 +196,7 @@ class Takeover {
       }
       file.set_aside = *std::move(copied);
     }
-    const bool unwound = seal.kept;
+    const bool unwound = seal.bytes == SealBytes::kKept;
     if (Status done = Unwind(inode, file, seal); !done) {
       return Error(done.error().code(),
                    fmt::format("cannot take inode {} back to what it was when it was last synced, "
@@ -243,7 +239,7 @@ class Takeover {
     SealRow seal;
     seal.ino = inode;
     seal.generation = kCondemned;
-    seal.overwritten = true;
+    seal.bytes = SealBytes::kLost;
     StateBatch batch;
     batch.PutSeal(std::move(seal));
     if (uploads_.contains(inode)) OrphanUpload(inode, batch);
@@ -278,8 +274,7 @@ class Takeover {
   Status Tidy(uint64_t inode, LeftFile& file) {
     if (!file.on_disk) return {};
     TakeClean(inode, file);
-    ExtentSet wanted;
-    for (const ByteRange& range : file.dirty) wanted.Add(range);
+    ExtentSet wanted(file.dirty);
     for (const BlockSum& sum : file.clean) wanted.Add(SumBlock(sum, file.row.base.size));
     std::vector<ByteRange> gaps;
     const uint64_t length = std::min(file.local_length, file.row.size);
@@ -338,7 +333,9 @@ class Takeover {
                       path == DataFile(directory_, inode);
     if (error == std::errc() && path == KeptFile(directory_, inode)) {
       const auto it = files_.find(inode);
-      if (it != files_.end() && it->second.seal && it->second.seal->kept) return {};
+      if (it != files_.end() && it->second.seal && it->second.seal->bytes == SealBytes::kKept) {
+        return {};
+      }
     }
     if (ours) {
       const auto it = files_.find(inode);
@@ -380,10 +377,11 @@ class Takeover {
 LeftVerdict JudgeLeftFile(const ContentRow& row, const std::optional<SealRow>& seal,
                           bool same_boot) {
   if (!row.modified || same_boot) return LeftVerdict::kAsRecorded;
-  if (!seal || seal->overwritten) return LeftVerdict::kUnusable;
+  if (!seal || seal->bytes == SealBytes::kLost) return LeftVerdict::kUnusable;
   // Changes of bytes that are dirty already need not have moved the row's generation.
-  return row.generation == seal->generation && !seal->kept ? LeftVerdict::kAsRecorded
-                                                           : LeftVerdict::kAsSealed;
+  return row.generation == seal->generation && seal->bytes == SealBytes::kInPlace
+             ? LeftVerdict::kAsRecorded
+             : LeftVerdict::kAsSealed;
 }
 
 Result<LeftFiles> TakeUpLeftFiles(const std::string& directory, Disk& disk, StateDb& state,

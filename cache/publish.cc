@@ -117,7 +117,7 @@ Result<UploadPlan> FileCore::PlanNow() {
                  "the cache disk lost bytes of this file in a failed write; write them again");
   }
   // What cannot be copied any more is sent, as far as it is here.
-  const bool lost = lost_base_ && lost_base_->key == base_.key && lost_base_->etag == base_.etag;
+  const bool lost = lost_base_ && SameVersion(*lost_base_, base_);
   const Capabilities capabilities = context_.store.capabilities();
   UploadSubject subject{extents_.size(), &extents_.dirty(), lost ? 0 : extents_.base_limit()};
   ExtentSet holes;

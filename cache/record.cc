@@ -145,8 +145,7 @@ namespace {
 /// The seal of a generation later than the one that has become the base, as a difference from the
 /// new base.
 SealRow RebasedSeal(SealRow seal, const BaseVersion& base, const std::vector<ByteRange>& cleaned) {
-  ExtentSet dirty;
-  for (const ByteRange& range : seal.dirty) dirty.Add(range);
+  ExtentSet dirty(seal.dirty);
   for (const ByteRange& range : cleaned) dirty.Remove(range);
   seal.dirty = dirty.ranges();
   const std::vector<ByteRange> from_base = dirty.Missing({0, seal.size});
@@ -174,7 +173,7 @@ void FileCore::TellPublished(const std::vector<ByteRange>& cleaned) {
     // C3: bytes that are clean now may be evicted, so the seal must not come back after a power
     // cut.
     persist = Persist::kSurvivesPowerCut;
-    if (!seal_->overwritten && attempt && seal_->generation > *attempt && extents_.modified()) {
+    if (attempt && seal_->generation > *attempt && extents_.modified()) {
       seal = RebasedSeal(*seal_, base_, cleaned);
       batch.PutSeal(*seal);
     } else {

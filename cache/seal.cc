@@ -31,7 +31,9 @@ struct FileCore::Sealing {
 void FileCore::TakeSeal(std::optional<SealRow> seal) {
   const bool same = seal && seal_ && seal->generation == seal_->generation;
   if (!same) DropKept();
-  kept_end_ = same ? kept_end_ : seal && seal->kept ? std::nullopt : std::optional<uint64_t>(0);
+  kept_end_ = same                                      ? kept_end_
+              : seal && seal->bytes == SealBytes::kKept ? std::nullopt
+                                                        : std::optional<uint64_t>(0);
   seal_ = std::move(seal);
   ExtentSet in_place;
   if (seal_) {
@@ -45,23 +47,23 @@ void FileCore::TakeSeal(std::optional<SealRow> seal) {
 
 // Nothing needs it once its seal has gone for good.
 void FileCore::DropKept() {
-  if (seal_ && seal_->kept && !seal_stuck_) {
+  if (seal_ && seal_->bytes == SealBytes::kKept && !seal_stuck_) {
     Ignore(context_.disk.RemoveFile(KeptFile(context_.config.directory, inode_)));
   }
 }
 
 Status FileCore::KeepSealed(ByteRange range) {
-  if (!seal_ || seal_->overwritten || !sealed_.Overlaps(range)) return {};
+  if (!seal_ || !sealed_.Overlaps(range)) return {};
   const uint64_t block = context_.config.keep_block;
   const ByteRange around{range.begin / block * block, (range.end + block - 1) / block * block};
   const std::vector<ByteRange> keep = sealed_.Within(around);
   QUAY_ASSIGN(const std::shared_ptr<DiskFile> file, OpenLocal());
   QUAY_TRY(KeepBytes(context_.disk, context_.config.directory, inode_, seal_->generation, *file,
                      keep, &kept_end_));
-  if (!seal_->kept) {
+  if (seal_->bytes != SealBytes::kKept) {
     // Before the first changed byte can be on the disk, and after the first kept one is.
     QUAY_TRY(context_.state.Apply(StateBatch().SealKept(inode_), Persist::kSurvivesPowerCut));
-    seal_->kept = true;
+    seal_->bytes = SealBytes::kKept;
   }
   for (const ByteRange& kept : keep) sealed_.Remove(kept);
   return {};
@@ -69,7 +71,7 @@ Status FileCore::KeepSealed(ByteRange range) {
 
 bool FileCore::NeedsSeal() const {
   if (removed_ || !extents_.modified()) return false;
-  return !seal_ || seal_->overwritten || seal_->generation != extents_.generation();
+  return !seal_ || seal_->generation != extents_.generation();
 }
 
 Result<FileCore::Sealing> FileCore::BeginSeal() {
@@ -108,7 +110,7 @@ Result<bool> FileCore::FinishSeal(const Sealing& sealing, Status flushed) {
   if (!flushed) {
     // Which of the bytes have been lost is not known: those that no seal vouches for.
     for (const ByteRange& range : sealing.row.dirty) broken_.Add(range);
-    if (seal_ && !seal_->overwritten) {
+    if (seal_) {
       for (const ByteRange& range : sealed_.ranges()) broken_.Remove(range);
     }
     return flushed.error();

@@ -100,8 +100,7 @@ void FileCore::ClaimLocked(const std::vector<BlockSum>& sums) {
 void FileCore::TakeLeftClean(const CleanRow& row) {
   MutexLock lock(mutex_);
   const bool fresh = !removed_ && !on_disk_ && !extents_.modified() && extents_.clean().empty();
-  if (!fresh || row.base.key != base_.key || row.base.size != base_.size ||
-      !SameEtag(row.base.etag, base_.etag)) {
+  if (!fresh || !SameVersion(row.base, base_)) {
     has_row_ = true;  // which is not true any more, and will be told so
     sums_changed_ = true;
     return NoteSums();

@@ -71,6 +71,13 @@ struct ContentRow {
   int64_t changed_at = 0;  // nanoseconds since 1970: the last content change that was recorded
 };
 
+/// Where the bytes of a seal are now. The numbers are those of the database.
+enum class SealBytes : uint8_t {
+  kInPlace = 0,
+  kLost = 1,  // changed in place since: it cannot be had back
+  kKept = 2,  // changed in place since, but what they were lies beside it (cache/kept_bytes.h)
+};
+
 /// A generation that has reached the disk (C2): what the file was then.
 struct SealRow {
   uint64_t ino = 0;
@@ -79,8 +86,7 @@ struct SealRow {
   uint64_t generation = 0;
   StoredVersion base;
   std::vector<ByteRange> dirty;
-  bool overwritten = false;  // bytes of it have been changed in place since: it cannot be had back
-  bool kept = false;         // the same, but what they were lies beside it (cache/kept_bytes.h)
+  SealBytes bytes = SealBytes::kInPlace;
 };
 
 /// A block of a data file, and the CRC32C of what it held when it was a copy of the base's bytes.

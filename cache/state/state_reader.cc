@@ -173,8 +173,11 @@ Result<SealRow> SealOf(const SqlStatement& row) {
   seal.base_limit = Uint(row, 3);
   seal.generation = Uint(row, 4);
   seal.base = Version(row, 5);
-  seal.kept = row.Int(9) == 2;
-  seal.overwritten = row.Int(9) != 0 && !seal.kept;
+  const int64_t bytes = row.Int(9);
+  if (bytes < 0 || bytes > static_cast<int64_t>(SealBytes::kKept)) {
+    return Damaged("seal", row.Int(1), "says something unknown of its bytes");
+  }
+  seal.bytes = static_cast<SealBytes>(bytes);
   Result<std::vector<ByteRange>> dirty = DecodeRanges(row.Bytes(10));
   if (!dirty) return Damaged("seal", row.Int(1), "holds " + dirty.error().message());
   seal.dirty = std::move(dirty).value();

@@ -270,8 +270,7 @@ Status StateWriter::Do(const SealRow& row) {
   if (!row.dirty.empty()) QUAY_TRY(CheckRange("a seal", row.ino, row.dirty.back()));
   return (*this)[kPutSeal].Run(row.ino, row.size, row.base_limit, row.generation, row.base.key,
                                row.base.etag, row.base.size, row.base.modified_seconds,
-                               row.overwritten ? uint64_t{1} : uint64_t{row.kept} * 2,
-                               EncodeRanges(row.dirty));
+                               static_cast<uint64_t>(row.bytes), EncodeRanges(row.dirty));
 }
 
 Status StateWriter::Do(const CleanRow& row) {

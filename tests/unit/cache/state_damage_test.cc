@@ -37,7 +37,7 @@ StateBatch SomeRows(uint64_t first, uint64_t count) {
     row.name = fmt::format("a-name-that-can-be-found-{}", ino);
     row.size = ino;
     batch.PutInode(row).PutContent({ino, 9, 0, 3, true, {"key", "\"etag\"", 9, 0}, 1});
-    batch.AddDirty(ino, {0, 9}).PutSeal({ino, 9, 0, 2, {}, {{0, 9}}, false});
+    batch.AddDirty(ino, {0, 9}).PutSeal({ino, 9, 0, 2, {}, {{0, 9}}});
     batch.PutUpload({ino, "key", "upload", {}}).PutPart({ino, 1, {0, 9}, false, "e", 9});
     batch.PutClean({ino, {"key", "\"etag\"", 9, 0}, {{0, 7}}});
     batch.PutOrphan("key", std::to_string(ino)).PutRemoval({std::to_string(ino), "e", 1});

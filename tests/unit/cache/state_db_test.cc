@@ -69,8 +69,8 @@ TEST_F(StateDbTest, EveryRowComesBackAsItWasPut) {
   expected.contents = {{9, {Content(9), {{0, 4}, {8, 1ull << 62}}}}, {10, {Content(10), {}}}};
   expected.contents.at(10).first.modified = true;
   expected.seals = {
-      {9, {9, 100, 40, 3, {"k", "e", 1, 2}, {{0, 1}, {1, 2}, {1ull << 40, 1ull << 41}}, false}},
-      {10, {10, 0, 0, 4, {}, {}, true}}};
+      {9, {9, 100, 40, 3, {"k", "e", 1, 2}, {{0, 1}, {1, 2}, {1ull << 40, 1ull << 41}}}},
+      {10, {10, 0, 0, 4, {}, {}, SealBytes::kLost}}};
   expected.uploads = {{9,
                        {{9, "k", "id", FullInode(9).properties},
                         {{9, 1, {0, 5}, false, "\"p1\"", 5}, {9, 10000, {5, 6}, true, "", 1}}}},
@@ -121,7 +121,7 @@ TEST_F(StateDbTest, DropsTakeWhatBelongsToThem) {
   StateBatch put;
   for (const uint64_t ino : {5ull, 6ull}) {
     put.PutInode(FullInode(ino)).PutContent(Content(ino)).AddDirty(ino, {1, 2});
-    put.PutSeal({ino, 1, 1, 1, {}, {}, false}).PutUpload({ino, "k", "u", {}});
+    put.PutSeal({ino, 1, 1, 1, {}, {}}).PutUpload({ino, "k", "u", {}});
     put.PutPart({ino, 1, {0, 1}, false, "e", 1}).PutPart({ino, 2, {1, 2}, false, "e", 1});
     put.PutOrphan("k", std::to_string(ino)).PutRemoval({std::to_string(ino), "e", 1});
     put.AddNote({0, "k", ino, "p", "t", 1});
@@ -139,7 +139,7 @@ TEST_F(StateDbTest, DropsTakeWhatBelongsToThem) {
   step(std::move(StateBatch().DropPart(6, 2)));
   left.uploads.at(6) = {{6, "k", "u2", {}}, {}};
   step(std::move(StateBatch().PutUpload({6, "k", "u2", {}})));
-  left.seals.at(6).kept = true;
+  left.seals.at(6).bytes = SealBytes::kKept;
   step(std::move(StateBatch().SealKept(6).SealKept(7)));
   step(std::move(StateBatch().DropContentIfClean(5)));  // it is not
   left.contents.erase(5);
@@ -220,7 +220,7 @@ TEST_F(StateDbTest, ABatchWithARowThatCannotBeIsRefusedWhole) {
       StateBatch().SetDirty(4, {{0, 1}}),                  // no content
       StateBatch().PutPart({3, 1, {0, 1}, false, "", 1}),  // no upload
       StateBatch().PutUpload({3, "k", "u", {}}).PutPart({3, 0, {0, 1}, false, "", 1}),
-      StateBatch().PutSeal({3, 1, 1, 1, {}, {{5, 6}, {0, 1}}, false}),
+      StateBatch().PutSeal({3, 1, 1, 1, {}, {{5, 6}, {0, 1}}}),
   };
   for (size_t i = 0; i < bad.size(); ++i) {
     StateBatch batch = bad[i];

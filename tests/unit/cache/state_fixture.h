@@ -47,7 +47,7 @@ inline bool operator==(const ContentRow& a, const ContentRow& b) {
 inline bool operator==(const SealRow& a, const SealRow& b) {
   return a.ino == b.ino && a.size == b.size && a.base_limit == b.base_limit &&
          a.generation == b.generation && a.base == b.base && a.dirty == b.dirty &&
-         a.overwritten == b.overwritten && a.kept == b.kept;
+         a.bytes == b.bytes;
 }
 inline bool operator==(const UploadRow& a, const UploadRow& b) {
   return a.ino == b.ino && a.key == b.key && a.upload_id == b.upload_id &&

@@ -101,8 +101,8 @@ TEST_F(HeldTest, WhatWasNotSyncedBeforeARestartIsMarked) {
     batch.PutInode(Row(++ino, 9, name, 0100600));
     batch.PutContent({ino, 100, 0, 5, true, {}, 0}).AddDirty(ino, {0, 10});
   }
-  batch.PutSeal({3, 20, 0, 4, {}, {{0, 20}}, false});
-  batch.PutSeal({4, 100, 0, 5, {}, {{0, 10}}, false});
+  batch.PutSeal({3, 20, 0, 4, {}, {{0, 20}}});
+  batch.PutSeal({4, 100, 0, 5, {}, {{0, 10}}});
   Write(batch, false);
   const HeldState held = Read();
   ASSERT_EQ(held.items.size(), 3U);
