@@ -371,6 +371,7 @@ class Core final : public FileSystem {
     Status status;
     bool blocked = false;  // by a key that somebody else writes, or by `blocker`
     Ino blocker = 0;       // an inode that has to leave the key first
+    uint64_t wakes = 0;    // of the queue, when it was blocked
   };
   void FinishWorkLocked(Ino ino, const Outcome& outcome) QUAY_REQUIRES(mutex_);
   /// Returns when the bucket shows the inode as it is, or with what keeps it from that.

@@ -272,6 +272,7 @@ Core::Outcome Core::Reconcile(const OpContext& context, Ino ino) {
       if (inode == nullptr) return {};
       step.kind = Step::Kind::kDone;
       Outcome planned = PlanStepLocked(*inode, &step);
+      planned.wakes = queue_.wakes();
       if (planned.blocked || !planned.status.ok()) return planned;
       if (step.busy.empty()) return {};
     }

@@ -135,7 +135,8 @@ void Core::FinishWorkLocked(Ino ino, const Outcome& outcome) {
   const SteadyTime now = clock_.Steady();
   Inode* inode = table_.Find(ino);
   if (outcome.blocked) {
-    queue_.Defer(ino, now + kBlockedPause);
+    const bool changed = outcome.wakes != queue_.wakes();
+    queue_.Defer(ino, changed ? now : now + kBlockedPause);
     // One that has failed wakes those that wait for it; urged by them, it would be tried without
     // end.
     if (outcome.blocker != 0) queue_.Hasten(outcome.blocker, now);

@@ -151,6 +151,7 @@ void WorkQueue::Defer(Ino ino, SteadyTime until) {
 }
 
 void WorkQueue::WakeDeferred(SteadyTime now) {
+  ++wakes_;
   for (const Ino ino : std::exchange(deferred_, {})) Urge(ino, now);
 }
 

@@ -76,6 +76,9 @@ class WorkQueue {
   void Defer(Ino ino, SteadyTime until);
   /// Something has changed that deferred items may have waited for.
   void WakeDeferred(SteadyTime now);
+  /// How often that was. Whoever found out before the last one that an item has to wait does not
+  /// know whether it still has to.
+  uint64_t wakes() const { return wakes_; }
 
   const WorkItem* Find(Ino ino) const;
   void MarkReported(Ino ino);
@@ -106,6 +109,7 @@ class WorkQueue {
   std::map<Ino, WorkItem> items_;
   std::set<std::pair<SteadyTime, Ino>> due_;  // the waiting ones
   std::set<Ino> deferred_;                    // of these
+  uint64_t wakes_ = 0;
 };
 
 }  // namespace quayfs
