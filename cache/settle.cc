@@ -42,14 +42,22 @@ Result<std::optional<ObjectInfo>> FindPut(ObjectStore& store, const Unsettled& p
   return std::optional<ObjectInfo>(std::move(head->info));
 }
 
-Result<std::optional<ObjectInfo>> FindUpload(ObjectStore& store, const Unsettled& upload,
-                                             CallOptions call) {
+// Nobody else ends our uploads. If one is gone and its object not there, the completion is under
+// way: that of a process that was killed goes on in the store.
+constexpr int kLooks = 6;
+constexpr Duration kBetweenLooks = std::chrono::milliseconds(500);
+
+Result<std::optional<ObjectInfo>> FindUpload(ObjectStore& store, Clock& clock,
+                                             const Unsettled& upload, CallOptions call) {
   call.work_bytes = upload.size;
-  auto completed =
-      store.CompleteUpload(upload.key, upload.upload_id, upload.parts, upload.condition, call);
-  if (completed) return std::optional<ObjectInfo>(*std::move(completed));
-  if (IsUnclear(completed.code())) return completed.error();
-  return std::optional<ObjectInfo>();
+  for (int look = 1;; ++look) {
+    auto completed =
+        store.CompleteUpload(upload.key, upload.upload_id, upload.parts, upload.condition, call);
+    if (completed) return std::optional<ObjectInfo>(*std::move(completed));
+    if (IsUnclear(completed.code())) return completed.error();
+    if (!completed.Is(Code::kNotFound) || look == kLooks) return std::optional<ObjectInfo>();
+    if (!clock.Sleep(kBetweenLooks, call.cancel)) return Error(Code::kCancelled, "called off");
+  }
 }
 
 }  // namespace
@@ -140,7 +148,7 @@ Result<FileCore::Published> FileCore::ResolveUnsettled(PublishRequest* request,
   }
   QUAY_ASSIGN(Published found, attempt.upload_id.empty()
                                    ? FindPut(context_.store, attempt, call)
-                                   : FindUpload(context_.store, attempt, call));
+                                   : FindUpload(context_.store, context_.clock, attempt, call));
   MutexLock lock(mutex_);
   const bool dropped = !unsettled_.has_value();
   unsettled_.reset();

@@ -372,10 +372,19 @@ Status Core::PutObject(const OpContext& context, Ino ino, Step& step) {
     // Of our own making, before an answer was lost or this process was killed? Else somebody else
     // has made something of that name.
     const auto head = store_.Head(step.key, context.call);
-    if (!head.ok()) return head.error();
-    if (head->properties.metadata != step.properties.metadata)
+    if (head.Is(Code::kNotFound)) {
+      // Somebody removed what was changed here: the change wins.
+      written = store_.Put(
+          step.key, MemorySource(step.body), step.properties,
+          store_.capabilities().put_if_absent ? Condition::IfAbsent() : Condition::None(),
+          context.call);
+    } else if (!head.ok()) {
+      return head.error();
+    } else if (head->properties.metadata != step.properties.metadata) {
       return GiveWay(context, ino, step, written.error());
-    written = head->info;
+    } else {
+      written = head->info;
+    }
   }
   if (!written.ok()) return written.error();
   MutexLock lock(mutex_);
