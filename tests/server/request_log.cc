@@ -68,6 +68,11 @@ std::map<std::string, uint64_t> RequestLog::Counts() const {
   return counts_;
 }
 
+int RequestLog::Concurrent() const {
+  const MutexLock lock(mutex_);
+  return concurrent_;
+}
+
 int RequestLog::MaxConcurrent() const {
   const MutexLock lock(mutex_);
   return max_concurrent_;

@@ -33,6 +33,7 @@ class RequestLog {
 
   std::vector<RequestRecord> Records() const;
   std::map<std::string, uint64_t> Counts() const;
+  int Concurrent() const;  // now
   int MaxConcurrent() const;
   void Reset();
 

@@ -191,6 +191,7 @@ class ServerImpl final : public Server {
     return uploads ? uploads->size() : 0;
   }
   int MaxConcurrent() const override { return core_->log.MaxConcurrent(); }
+  int Concurrent() const override { return core_->log.Concurrent(); }
 
  private:
   void Accept();

@@ -165,6 +165,8 @@ class Server {
   virtual size_t UnfinishedUploads(const std::string& bucket) const = 0;
   /// The largest number of requests that were being served at the same moment since ResetLog.
   virtual int MaxConcurrent() const = 0;
+  /// Of requests that are being served now; those of a client that has been killed go on.
+  virtual int Concurrent() const = 0;
 };
 
 }  // namespace quayfs::testserver
