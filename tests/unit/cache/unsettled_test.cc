@@ -113,6 +113,27 @@ TEST_F(UnsettledTest, ACompletionWithoutAnAnswerIsAskedForAgain) {
   }
 }
 
+TEST_F(UnsettledTest, ACompletionThatIsCarriedOutLateIsWaitedFor) {
+  const std::string data = RandomText(1 << 20, 22);
+  auto file = OpenObject("a", data);
+  Write(*file, 500000, "one");
+  FailOnce(Kind::kComplete, false);
+  PublishRequest request = To("a");
+  request.condition = Condition::IfEtag(file->state().base.etag);
+  EXPECT_TRUE(file->Publish(request, {}).Is(Code::kUnavailable));
+  // The upload is gone, and the object not there yet.
+  std::atomic<int> asked{0};
+  store.before = [&](const FakeRequest& sent) -> Status {
+    if (sent.kind == Kind::kComplete && ++asked == 1) return Error(Code::kNotFound, "no upload");
+    return {};
+  };
+  auto info = file->Publish(request, {});
+  ASSERT_TRUE(info.ok()) << info.error().ToString();
+  EXPECT_EQ(asked, 2);
+  EXPECT_EQ(store.Count(Kind::kCreate), 1);
+  EXPECT_EQ(store.Count(Kind::kAbort), 0);
+}
+
 TEST(AfterOwnChangeTest, NamesTheVersionAfterOurChange) {
   Unsettled settled;
   settled.condition = Condition::IfEtag("\"1\"");

@@ -203,6 +203,17 @@ TEST_F(CoreTest, WhatWaitsForAFailureDoesNotShortenItsPause) {
   EXPECT_EQ(GetObject("b"), "old");
 }
 
+TEST_F(CoreTest, AChangedSymbolicLinkThatOthersHaveRemovedIsBack) {
+  ASSERT_TRUE(fs_->MakeSymlink(ctx_, kRootIno, "link", "target").ok());
+  EXPECT_OK(fs_->SyncAll(ctx_));
+  ASSERT_TRUE(local_->Delete("link", Condition::None(), {}).ok());
+  AttributeChange change;
+  change.uid = 5;
+  EXPECT_OK(Change("link", change));
+  EXPECT_OK(fs_->SyncAll(ctx_));
+  EXPECT_THAT(Keys(), ElementsAre("link"));
+}
+
 TEST_F(CoreTest, TwoFilesThatSwapTheirNames) {
   EXPECT_OK(WriteFile("a", "one"));
   EXPECT_OK(WriteFile("b", "two"));
