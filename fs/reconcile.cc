@@ -161,7 +161,7 @@ Core::Outcome Core::PlanStepLocked(Inode& inode, Step* step) {
   }
   step->key = DesiredKeyLocked(inode);
   AdoptUploadLocked(inode, step);
-  const Outcome blocked = FindBlockerLocked(inode, step);
+  Outcome blocked = FindBlockerLocked(inode, step);
   if (blocked.blocked) return blocked;
   DescribeStepLocked(inode, step);
   if (step->kind == Step::Kind::kDone) {
