@@ -35,6 +35,9 @@ std::string PercentEncode(std::string_view raw, bool keep_slash);
 /// it is.
 std::string PercentDecode(std::string_view text, bool plus_is_space);
 
+/// `text` for a message: control characters shown as '?'.
+std::string Printable(std::string_view text);
+
 /// The element of `candidates` with the smallest edit distance to `word`, or "" if none is near.
 std::string NearestName(std::string_view word, const std::vector<std::string>& candidates);
 

@@ -55,14 +55,6 @@ Result<BodyDigest> DigestBody(const RequestBody& body, bool want_sha256, bool wa
 
 }  // namespace
 
-std::string Printable(std::string_view text) {
-  std::string printable(text);
-  std::replace_if(
-      printable.begin(), printable.end(),
-      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
-  return printable;
-}
-
 std::string Md5OfEtag(std::string_view etag) {
   std::string digits;
   for (const char c : etag) {

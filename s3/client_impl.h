@@ -221,9 +221,6 @@ Error WithCondition(const Error& error, const Condition& condition);
 ObjectHead ParseObjectHeaders(const Dialect& dialect, const std::string& key,
                               const HttpHeaders& headers);
 
-/// `text` for a message: control characters shown as '?'.
-std::string Printable(std::string_view text);
-
 /// "32 hex digits" without quotes, or "" if the ETag is nothing like an MD5.
 std::string Md5OfEtag(std::string_view etag);
 

@@ -15,18 +15,13 @@
 #include "base/unique_fd.h"
 #include "fs/program/control_client.h"
 #include "fs/program/control_protocol.h"
+#include "fs/program/json_fields.h"
 #include "fs/program/messages.h"
 
 namespace quayfs::program {
 namespace {
 
 using nlohmann::json;
-
-std::string Text(const json& object, const char* key) {
-  if (!object.is_object()) return "";
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? OneLine(found->get<std::string>()) : "";
-}
 
 json Part(const json& object, const char* key) {
   const auto found = object.find(key);

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "base/text.h"
+#include "fs/program/json_fields.h"
 #include "fs/program/messages.h"
 #include "fs/program/version.h"
 
@@ -68,11 +69,6 @@ uint64_t Number(const json& object, const char* key) {
   const auto found = object.find(key);
   if (found == object.end() || !found->is_number_integer()) return 0;
   return found->is_number_unsigned() || found->get<int64_t>() > 0 ? found->get<uint64_t>() : 0;
-}
-
-std::string Text(const json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? OneLine(found->get<std::string>()) : "";
 }
 
 json Object(const json& object, const char* key) {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/text.h"
+#include "fs/program/json_fields.h"
 #include "fs/program/messages.h"
 #include "fs/program/status_report.h"
 
@@ -43,11 +44,6 @@ double Number(const json& object, const char* key) {
 
 uint64_t Whole(const json& object, const char* key) {
   return static_cast<uint64_t>(std::max(0.0, Number(object, key)));
-}
-
-std::string Text(const json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? OneLine(found->get<std::string>()) : "";
 }
 
 std::string Bar(double share) {

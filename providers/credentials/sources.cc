@@ -18,6 +18,7 @@
 #include "base/text.h"
 #include "providers/credentials/aws_profile.h"
 #include "providers/endpoint.h"
+#include "providers/json_text.h"
 #include "s3/sign_v4.h"
 #include "s3/uri.h"
 #include "s3/xml_reader.h"
@@ -151,11 +152,6 @@ s3::HttpConfig LocalHttp() {
 }
 
 // ---- Documents.
-
-std::string TextOf(const Json& object, const char* name) {
-  const auto found = object.find(name);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
 
 /// ISO 8601 in UTC, or with an offset such as +08:00, as some tools write it.
 Result<WallTime> ParseExpiry(std::string text) {

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "providers/json_text.h"
 #include "providers/kodo/sign.h"
 #include "s3/types.h"
 #include "s3/uri.h"
@@ -47,20 +48,6 @@ constexpr StatusRow kStatuses[] = {
     {614, Code::kAlreadyExists, 409},    {630, Code::kQuota, 400},
     {631, Code::kInvalidArgument, 404},
 };
-
-std::string TextOf(const json& object, const char* name) {
-  if (!object.is_object()) return "";
-  const auto found = object.find(name);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
-std::string Printable(std::string_view text) {
-  std::string printable(text);
-  std::replace_if(
-      printable.begin(), printable.end(),
-      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
-  return printable;
-}
 
 }  // namespace
 

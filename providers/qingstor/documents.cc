@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "providers/json_text.h"
 
 namespace quayfs::qingstor {
 namespace {
@@ -29,11 +30,6 @@ Result<Json> ParseObject(std::string_view body, std::string_view what) {
   Json document = Parse(body);
   if (!document.is_object()) return Bad(what, "not a JSON object");
   return document;
-}
-
-std::string Text(const Json& object, const char* name) {
-  const auto found = object.find(name);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
 /// A number, also where it is written as text; nothing if there is none.
@@ -67,22 +63,22 @@ WallTime Moment(const Json& object) {
   if (const std::optional<uint64_t> seconds = Number(object, "modified")) {
     return WallTime(std::chrono::seconds(*seconds));
   }
-  const Result<WallTime> created = ParseIso(Text(object, "created"));
+  const Result<WallTime> created = ParseIso(TextOf(object, "created"));
   return created ? *created : WallTime{};
 }
 
 Result<s3::ObjectInfo> ParseKey(const Json& entry, const std::string& prefix) {
   constexpr std::string_view kWhat = "listing";
   s3::ObjectInfo info;
-  info.key = Text(entry, "key");
+  info.key = TextOf(entry, "key");
   if (info.key.empty()) return Bad(kWhat, "an entry without a key");
   if (!info.key.starts_with(prefix)) return Bad(kWhat, "a key without the prefix asked for");
   const std::optional<uint64_t> size = Number(entry, "size");
   if (!size) return Bad(kWhat, "an entry without a size");
   info.size = *size;
-  info.etag = Text(entry, "etag");
+  info.etag = TextOf(entry, "etag");
   info.last_modified = Moment(entry);
-  info.storage_class = Text(entry, "storage_class");
+  info.storage_class = TextOf(entry, "storage_class");
   return info;
 }
 
@@ -94,9 +90,9 @@ std::optional<s3::ErrorDocument> ParseError(std::string_view body) {
   const Json document = Parse(body);
   if (!document.is_object()) return std::nullopt;
   s3::ErrorDocument error;
-  error.code = Text(document, "code");
-  error.message = Text(document, "message");
-  error.request_id = Text(document, "request_id");
+  error.code = TextOf(document, "code");
+  error.message = TextOf(document, "message");
+  error.request_id = TextOf(document, "request_id");
   if (error.code.empty() || !document.contains("message")) return std::nullopt;
   return error;
 }
@@ -123,7 +119,7 @@ Result<s3::ListReply> ParseList(std::string_view body, const s3::ListRequest& re
     if (!fits) return Bad(kWhat, "a common prefix that was not asked for");
     reply.common_prefixes.push_back(std::move(text));
   }
-  reply.next = Text(document, "next_marker");
+  reply.next = TextOf(document, "next_marker");
   reply.truncated = Flag(document, "has_more").value_or(!reply.next.empty());
   if (reply.truncated && reply.next.empty()) return Bad(kWhat, "more without a marker");
   if (!reply.truncated) reply.next.clear();
@@ -132,7 +128,7 @@ Result<s3::ListReply> ParseList(std::string_view body, const s3::ListRequest& re
 
 Result<std::string> ParseInitiate(std::string_view body) {
   QUAY_ASSIGN(const Json document, ParseObject(body, "upload"));
-  std::string upload_id = Text(document, "upload_id");
+  std::string upload_id = TextOf(document, "upload_id");
   if (upload_id.empty()) return Bad("upload", "it has no upload_id");
   return upload_id;
 }
@@ -148,7 +144,7 @@ Result<s3::PartsReply> ParseParts(std::string_view body) {
     if (!number || *number > 100'000 || !size) return Bad(kWhat, "a part without number or size");
     // Parts begin at 0 or at 1; this client's begin at 1.
     if (*number == 0) continue;
-    reply.parts.push_back({static_cast<int>(*number), Text(entry, "etag"), *size});
+    reply.parts.push_back({static_cast<int>(*number), TextOf(entry, "etag"), *size});
     reply.next_marker = std::max(reply.next_marker, static_cast<int>(*number));
   }
   reply.truncated = Flag(document, "has_more").value_or(parts.size() >= kPartsOfAPage);
@@ -161,14 +157,14 @@ Result<s3::UploadsReply> ParseUploads(std::string_view body, std::string_view pr
   QUAY_ASSIGN(const std::vector<Json> uploads, Elements(document, "uploads", kWhat));
   s3::UploadsReply reply;
   for (const Json& entry : uploads) {
-    s3::UploadInfo upload{Text(entry, "key"), Text(entry, "upload_id"), Moment(entry)};
+    s3::UploadInfo upload{TextOf(entry, "key"), TextOf(entry, "upload_id"), Moment(entry)};
     if (upload.key.empty() || upload.upload_id.empty()) {
       return Bad(kWhat, "an upload without key or id");
     }
     if (upload.key.starts_with(prefix)) reply.uploads.push_back(std::move(upload));
   }
-  reply.next_key_marker = Text(document, "next_key_marker");
-  reply.next_upload_id_marker = Text(document, "next_upload_id_marker");
+  reply.next_key_marker = TextOf(document, "next_key_marker");
+  reply.next_upload_id_marker = TextOf(document, "next_upload_id_marker");
   reply.truncated = Flag(document, "has_more").value_or(!reply.next_key_marker.empty());
   return reply;
 }
@@ -178,10 +174,11 @@ Result<s3::DeleteReply> ParseDelete(std::string_view body) {
   QUAY_ASSIGN(const Json document, ParseObject(body, kWhat));
   s3::DeleteReply reply;
   QUAY_ASSIGN(const std::vector<Json> deleted, Elements(document, "deleted", kWhat));
-  for (const Json& entry : deleted) reply.deleted.push_back(Text(entry, "key"));
+  for (const Json& entry : deleted) reply.deleted.push_back(TextOf(entry, "key"));
   QUAY_ASSIGN(const std::vector<Json> errors, Elements(document, "errors", kWhat));
   for (const Json& entry : errors) {
-    reply.failures.push_back({Text(entry, "key"), Text(entry, "code"), Text(entry, "message")});
+    reply.failures.push_back(
+        {TextOf(entry, "key"), TextOf(entry, "code"), TextOf(entry, "message")});
   }
   return reply;
 }
@@ -192,7 +189,7 @@ Result<std::vector<std::string>> ParseBuckets(std::string_view body) {
   QUAY_ASSIGN(const std::vector<Json> buckets, Elements(document, "buckets", kWhat));
   std::vector<std::string> names;
   for (const Json& entry : buckets) {
-    std::string name = Text(entry, "name");
+    std::string name = TextOf(entry, "name");
     if (!name.empty()) names.push_back(std::move(name));
   }
   return names;
