@@ -23,4 +23,10 @@ struct CallOptions {
   std::optional<uint64_t> work_bytes;
 };
 
+/// `call`, for a request that moves `bytes` within the service.
+inline CallOptions WithWork(CallOptions call, uint64_t bytes) {
+  call.work_bytes = bytes;
+  return call;
+}
+
 }  // namespace quayfs

@@ -232,8 +232,7 @@ void FileCore::UndoWrite(DiskFile& file, ByteRange range, const Saved& before) {
   if (session_ != nullptr) session_->Touch(range);
   DropClean(range);
   if (range.end > extents_.size()) trim_pending_ = true;
-  ExtentSet lost;
-  for (const ByteRange& dirty : extents_.dirty().Within(range)) lost.Add(dirty);
+  ExtentSet lost(extents_.dirty().Within(range));
   for (const auto& [offset, bytes] : before) {
     if (!PutBack(file, offset, bytes)) continue;
     lost.Remove(ByteRange::OfLength(offset, bytes.size()));

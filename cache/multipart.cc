@@ -139,20 +139,10 @@ Result<FileCore::SessionRef> FileCore::OpenSession(const PublishRequest& request
   return session;
 }
 
-// C7: if we do not live to learn its id, the next mount looks for it by `unknown`. To be forgotten
-// when the id is in the database.
 Result<std::string> FileCore::CreateUpload(const UploadSession& session, const CallOptions& call,
                                            std::string* unknown) {
-  *unknown = UnknownUpload(context_.clock.Now());
-  QUAY_TRY(
-      context_.state.Apply(StateBatch().PutOrphan(session.key, *unknown), Persist::kSurvivesKill));
-  auto upload_id = context_.store.CreateUpload(session.key, session.properties, call);
-  if (!upload_id && IsUnclear(upload_id.code())) {
-    context_.orphans.Add(session.key, *unknown);
-  } else if (!upload_id) {
-    ForgetUnknown(session.key, *unknown);
-  }
-  return upload_id;
+  return CreateRecorded({context_.store, &context_.state, &context_.orphans}, session.key,
+                        session.properties, context_.clock.Now(), call, unknown);
 }
 
 // If that fails, the next mount looks for an upload that is not there.
@@ -410,10 +400,9 @@ Result<ObjectInfo> FileCore::Complete(PublishRun& run) {
       return told.error();
     }
   }
-  CallOptions call = run.call;
-  call.work_bytes = attempt.size;
-  auto completed = context_.store.CompleteUpload(request.key, attempt.upload_id, attempt.parts,
-                                                 request.condition, call);
+  auto completed =
+      context_.store.CompleteUpload(request.key, attempt.upload_id, attempt.parts,
+                                    request.condition, WithWork(run.call, attempt.size));
   return Settle(std::move(attempt), std::move(completed), run.call);
 }
 

@@ -37,6 +37,23 @@ std::string UnknownUpload(WallTime now) {
   return std::string(kUnknown) + std::to_string(now.time_since_epoch().count());
 }
 
+Result<std::string> CreateRecorded(const UploadRecords& records, const std::string& key,
+                                   const ObjectProperties& properties, WallTime now,
+                                   const CallOptions& call, std::string* unknown) {
+  *unknown = UnknownUpload(now);
+  if (records.state != nullptr)
+    QUAY_TRY(records.state->Apply(StateBatch().PutOrphan(key, *unknown), Persist::kSurvivesKill));
+  auto upload_id = records.store.CreateUpload(key, properties, call);
+  if (upload_id) return upload_id;
+  if (!IsUnclear(upload_id.code())) {
+    if (records.state != nullptr)
+      Ignore(records.state->Apply(StateBatch().DropOrphan(key, *unknown), Persist::kSurvivesKill));
+  } else if (records.orphans != nullptr) {
+    records.orphans->Add(key, *unknown);
+  }
+  return upload_id;
+}
+
 OrphanUploads::~OrphanUploads() { Stop(); }
 
 void OrphanUploads::Stop() {

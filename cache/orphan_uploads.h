@@ -66,4 +66,17 @@ class OrphanUploads {
   std::thread thread_ QUAY_GUARDED_BY(mutex_);
 };
 
+struct UploadRecords {
+  ObjectStore& store;
+  StateDb* state = nullptr;          // null: nothing outlives the process, nor is there a record
+  OrphanUploads* orphans = nullptr;  // null: the next mount aborts what is left
+};
+
+/// Creates an upload that the database knows of before it is there: if nobody lives to learn its
+/// id, the next mount looks for it as `*unknown`. The caller records the id that it gets, and drops
+/// the row of `*unknown` in the same transaction or later. Blocks on the network.
+Result<std::string> CreateRecorded(const UploadRecords& records, const std::string& key,
+                                   const ObjectProperties& properties, WallTime now,
+                                   const CallOptions& call, std::string* unknown);
+
 }  // namespace quayfs

@@ -128,35 +128,25 @@ Result<std::optional<ZeroObject>> ZeroObjects::Find(uint64_t size, const CallOpt
 Status ZeroObjects::Make(size_t which, const CallOptions& call) {
   const uint64_t size = SizeOf(which, store_.capabilities());
   if (which == kLarge) return PutTogether(size, call);
-  CallOptions put_call = call;
-  put_call.work_bytes = size;
-  const auto put =
-      store_.Put(KeyOf(size), ZeroSource(size), PropertiesOf(size), Condition::None(), put_call);
+  const auto put = store_.Put(KeyOf(size), ZeroSource(size), PropertiesOf(size), Condition::None(),
+                              WithWork(call, size));
   return put ? Status() : Status(put.error());
 }
 
-/// C7, as for the uploads of files: the database knows of it before it is there.
 Status ZeroObjects::PutTogether(uint64_t size, const CallOptions& call) {
   const std::string key = KeyOf(size);
-  const std::string unknown = UnknownUpload(clock_.Now());
-  QUAY_TRY(state_.Apply(StateBatch().PutOrphan(key, unknown), Persist::kSurvivesKill));
-  auto created = store_.CreateUpload(key, PropertiesOf(size), call);
-  if (!created) {
-    if (IsUnclear(created.code())) {
-      orphans_.Add(key, unknown);
-    } else {
-      Ignore(state_.Apply(StateBatch().DropOrphan(key, unknown), Persist::kSurvivesKill));
-    }
-    return created.error();
-  }
-  Status done = state_.Apply(StateBatch().PutOrphan(key, *created).DropOrphan(key, unknown),
+  std::string unknown;
+  QUAY_ASSIGN(const std::string upload_id,
+              CreateRecorded({store_, &state_, &orphans_}, key, PropertiesOf(size), clock_.Now(),
+                             call, &unknown));
+  Status done = state_.Apply(StateBatch().PutOrphan(key, upload_id).DropOrphan(key, unknown),
                              Persist::kSurvivesPowerCut);
-  if (done) done = SendParts(key, *created, size, call);
+  if (done) done = SendParts(key, upload_id, size, call);
   if (!done) {
-    orphans_.Add(key, *created);
+    orphans_.Add(key, upload_id);
     return done;
   }
-  Ignore(state_.Apply(StateBatch().DropOrphan(key, *created), Persist::kSurvivesKill));
+  Ignore(state_.Apply(StateBatch().DropOrphan(key, upload_id), Persist::kSurvivesKill));
   return {};
 }
 
@@ -167,19 +157,15 @@ Status ZeroObjects::SendParts(const std::string& key, const std::string& upload_
   for (uint64_t done = 0; done < size; done += small) {
     QUAY_ASSIGN(const ZeroObject source, Get(small, call));
     // The last one may be smaller, as the last part may.
-    CallOptions part_call = call;
     const uint64_t length = std::min(small, size - done);
-    part_call.work_bytes = length;
     const int number = static_cast<int>(parts.size()) + 1;
     QUAY_ASSIGN(PartInfo part, store_.CopyPart(key, upload_id, number, source.key, source.etag,
-                                               {0, length}, part_call));
+                                               {0, length}, WithWork(call, length)));
     part.number = number;
     parts.push_back(std::move(part));
   }
-  CallOptions complete_call = call;
-  complete_call.work_bytes = size;
   const auto completed =
-      store_.CompleteUpload(key, upload_id, parts, Condition::None(), complete_call);
+      store_.CompleteUpload(key, upload_id, parts, Condition::None(), WithWork(call, size));
   return completed ? Status() : Status(completed.error());
 }
 

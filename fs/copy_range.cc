@@ -57,50 +57,43 @@ Result<ObjectInfo> Core::UploadCopies(
     const Condition& condition, uint64_t size, size_t count,
     const std::function<Result<PartInfo>(const std::string& upload, size_t index)>& send) {
   // C7: what we do not live to complete is aborted by the next mount.
-  const std::string unknown = UnknownUpload(clock_.Now());
   const auto note = [this](StateBatch batch, Persist persist) {
     return state_ == nullptr ? Status() : state_->Apply(std::move(batch), persist);
   };
-  QUAY_TRY(note(std::move(StateBatch().PutOrphan(key, unknown)), Persist::kSurvivesKill));
-  const auto upload = store_.CreateUpload(key, properties, context.call);
-  if (!upload.ok()) {
-    if (!IsUnclear(upload.code()))
-      Ignore(note(std::move(StateBatch().DropOrphan(key, unknown)), Persist::kSurvivesKill));
-    return upload.error();
-  }
-  Status done = note(std::move(StateBatch().PutOrphan(key, *upload).DropOrphan(key, unknown)),
+  std::string unknown;
+  QUAY_ASSIGN(const std::string upload, CreateRecorded({store_, state_}, key, properties,
+                                                       clock_.Now(), context.call, &unknown));
+  Status done = note(std::move(StateBatch().PutOrphan(key, upload).DropOrphan(key, unknown)),
                      Persist::kSurvivesPowerCut);
   std::vector<PartInfo> parts(count);
   if (done.ok()) {
     done = ParallelFor(background_, count, kPiecesInFlight, [&](size_t i) -> Status {
-      QUAY_ASSIGN(parts[i], send(*upload, i));
+      QUAY_ASSIGN(parts[i], send(upload, i));
       parts[i].number = static_cast<int>(i) + 1;
       return {};
     });
   }
   if (done.ok()) {
-    CallOptions call = context.call;
-    call.work_bytes = size;
-    auto completed = store_.CompleteUpload(key, *upload, parts, condition, call);
+    auto completed =
+        store_.CompleteUpload(key, upload, parts, condition, WithWork(context.call, size));
     // Of an unclear end the next mount aborts what is left, if anything is.
     if (completed.ok() || IsUnclear(completed.code())) {
       if (completed.ok())
-        Ignore(note(std::move(StateBatch().DropOrphan(key, *upload)), Persist::kSurvivesKill));
+        Ignore(note(std::move(StateBatch().DropOrphan(key, upload)), Persist::kSurvivesKill));
       return completed;
     }
     done = completed.error();
   }
   // The failure to report is the one before.
-  if (store_.AbortUpload(key, *upload, {}).ok())
-    Ignore(note(std::move(StateBatch().DropOrphan(key, *upload)), Persist::kSurvivesKill));
+  if (store_.AbortUpload(key, upload, {}).ok())
+    Ignore(note(std::move(StateBatch().DropOrphan(key, upload)), Persist::kSurvivesKill));
   return done.error();
 }
 
 Result<PartInfo> Core::SendRangePart(const OpContext& context, const Step& step,
                                      const RangeCopy& copy, const std::string& upload,
                                      const RangePart& part, int number) {
-  CallOptions call = context.call;
-  call.work_bytes = part.range.length();
+  const CallOptions call = WithWork(context.call, part.range.length());
   // Where the bytes [begin, end) of the new object are in the source.
   const auto in_source = [&copy](ByteRange range) {
     return ByteRange::OfLength(range.begin - copy.request.offset + copy.request.from_offset,

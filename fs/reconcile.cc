@@ -470,10 +470,9 @@ Result<ObjectInfo> Core::CopyInParts(const OpContext& context, const Step& step,
   return UploadCopies(context, to, properties, Condition::None(), size, (size + part - 1) / part,
                       [&](const std::string& upload, size_t i) {
                         const ByteRange range{i * part, std::min(size, (i + 1) * part)};
-                        CallOptions call = context.call;
-                        call.work_bytes = range.length();
                         return store_.CopyPart(to, upload, static_cast<int>(i) + 1, step.from,
-                                               step.version.etag, range, call);
+                                               step.version.etag, range,
+                                               WithWork(context.call, range.length()));
                       });
 }
 
@@ -481,11 +480,9 @@ Result<ObjectInfo> Core::CopyObject(const OpContext& context, const Step& step,
                                     const std::string& to, const Condition& condition) {
   const Capabilities can = store_.capabilities();
   if (step.version.size <= can.copy_size_max) {
-    CallOptions call = context.call;
-    call.work_bytes = step.version.size;
     return store_.Copy(step.from, step.version.etag, to,
                        step.new_properties ? std::optional(step.properties) : std::nullopt,
-                       condition, call);
+                       condition, WithWork(context.call, step.version.size));
   }
   if (step.new_properties) return CopyInParts(context, step, to, step.properties);
   QUAY_ASSIGN(const ObjectHead head, store_.Head(step.from, context.call));
@@ -499,11 +496,9 @@ Result<ObjectInfo> Core::CopyAndCheck(const OpContext& context, const Step& step
   const Capabilities can = store_.capabilities();
   if (can.copy_if_source_match || step.version.size > can.copy_size_max)
     return CopyObject(context, step, step.key, condition);
-  CallOptions call = context.call;
-  call.work_bytes = step.version.size;
   auto made = store_.Copy(step.from, "", step.key,
                           step.new_properties ? std::optional(step.properties) : std::nullopt,
-                          condition, call);
+                          condition, WithWork(context.call, step.version.size));
   if (!made.ok() || SameEtag(made->etag, step.version.etag)) return made;
   QUAY_ASSIGN(const ObjectHead source, store_.Head(step.from, context.call));
   if (SameEtag(source.info.etag, step.version.etag)) return made;
