@@ -339,7 +339,6 @@ Status Core::AddNameLocked(Inode& file, Inode& directory, std::string_view new_n
     file.attributes_dirty = dirty_before;
     directory.attributes = directory_before;
     file.links = links_before == nullptr ? nullptr : std::make_unique<LinkState>(*links_before);
-    name.stored = false;
     table_.Unlink(name);
     return committed;
   }

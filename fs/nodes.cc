@@ -65,7 +65,6 @@ Result<Inode*> Core::AddNodeLocked(Inode& directory, std::string_view name, cons
   const Status committed = CommitLocked(std::move(batch));
   if (!committed.ok()) {
     directory.attributes = before;
-    inode.stored = false;
     table_.Unlink(inode);
     return committed.error();
   }
