@@ -349,14 +349,7 @@ TEST_F(FileModelTest, AFileOfSeveralPartsAgreesWithAString) {
 
 TEST_F(FileModelTest, AStoreThatFailsNowAndThenChangesNothing) {
   faults_ = true;
-  testserver::Fault fault;
-  fault.count = -1;
-  fault.probability = 0.03;
-  for (const auto kind : {testserver::FaultKind::kStatus, testserver::FaultKind::kResetBefore,
-                          testserver::FaultKind::kLostReply}) {
-    fault.kind = kind;
-    server().AddFault(fault);
-  }
+  FailNowAndThen();
   Run({256 << 10, 20000, LongRun() ? 1'000'000u : 6'000u, 1000});
 }
 

@@ -282,6 +282,17 @@ std::vector<std::string> MountEnvironment::ObjectNames() {
   return names;
 }
 
+void ServerTest::FailNowAndThen() {
+  testserver::Fault fault;
+  fault.count = -1;
+  fault.probability = 0.03;
+  for (const auto kind : {testserver::FaultKind::kStatus, testserver::FaultKind::kResetBefore,
+                          testserver::FaultKind::kLostReply}) {
+    fault.kind = kind;
+    server().AddFault(fault);
+  }
+}
+
 uint64_t ServerTest::Requests() const {
   uint64_t total = 0;
   for (const auto& [operation, count] : environment_->server()->Counts()) total += count;

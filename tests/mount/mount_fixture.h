@@ -115,6 +115,8 @@ class ServerTest : public ::testing::Test {
   MountEnvironment& env() { return *environment_; }
   testserver::Server& server() { return *environment_->server(); }
   std::string Path(const std::string& name) const { return environment_->Path(name); }
+  /// Each with 3 in 100: an error, no connection, an answer that is lost.
+  void FailNowAndThen();
   uint64_t Requests() const;
   /// Requests by kind, for people.
   std::string Shown() const;

@@ -160,14 +160,7 @@ class TwinTest : public ServerTest {
 TEST_F(TwinTest, EveryCallAnswersAsOnTheMachinesOwnFileSystem) { RunSeeds(LongRun() ? 5000 : 50); }
 
 TEST_F(TwinTest, AStoreThatFailsNowAndThenIsNotSeen) {
-  testserver::Fault fault;
-  fault.count = -1;
-  fault.probability = 0.03;
-  for (const auto kind : {testserver::FaultKind::kStatus, testserver::FaultKind::kResetBefore,
-                          testserver::FaultKind::kLostReply}) {
-    fault.kind = kind;
-    server().AddFault(fault);
-  }
+  FailNowAndThen();
   RunSeeds(LongRun() ? 1000 : 10);
 }
 
