@@ -301,6 +301,10 @@ Status Resolver::Encryption() {
           "sse_customer_key: must be base64 of 32 bytes; make one with: openssl rand "
           "-base64 32");
     }
+    if (client().scheme != "https") {
+      return Bad("sse_customer_key: is sent over https only, and the endpoint is {}://{}",
+                 client().scheme, client().host);
+    }
     return {};
   }
   if (config_.sse.empty()) return Bad("sse_kms_key_id: needs sse = \"aws:kms\"");

@@ -172,6 +172,9 @@ TEST(Resolve, BadValues) {
   config = Kodo();
   config.sse_customer_key = "too short";
   ExpectRefused(config, "sse_customer_key", "32 bytes");
+  config.sse_customer_key = Base64Encode(std::string(32, 'k'));
+  config.endpoint = "http://s3.example.org";
+  ExpectRefused(config, "sse_customer_key", "http://s3.example.org");
   config = Kodo();
   config.retry_count = 2147483647;
   ExpectRefused(config, "RetryCount", "2147483646");
