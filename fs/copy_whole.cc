@@ -32,7 +32,7 @@ Status Core::PlanCopyLocked(const OpenFile& from, const OpenFile& to, RangeCopy*
   if (source == nullptr || target == nullptr || source == target || !target->linked())
     return NotThisWay("the file has no name");
   const BaseVersion base = from.data->state().base;
-  if (!source->published || source->needs_work() || from.data->dirty() || !base.exists() ||
+  if (!source->published || source->ours() || from.data->dirty() || !base.exists() ||
       base.size < kLeast || base.size != from.data->size()) {
     return NotThisWay("the bucket does not hold the source as it is, or it is small");
   }
@@ -90,7 +90,7 @@ Status Core::CopyWithinStore(const OpContext& context, OpenFile& from, OpenFile&
     MutexLock lock(mutex_);
     QUAY_TRY(PlanCopyLocked(from, to, copy, &step));
     Inode& target = *table_.Find(to.ino);
-    if (!target.published || target.needs_work() || target.moved || target.is_name() ||
+    if (!target.published || target.ours() || target.moved || target.is_name() ||
         to.data->dirty()) {
       return NotThisWay("the target has changed meanwhile");
     }
@@ -107,6 +107,7 @@ Status Core::CopyWithinStore(const OpContext& context, OpenFile& from, OpenFile&
     step.properties = PropertiesLocked(target);
     QUAY_TRY(NoteWritingLocked(target, &step));
     busy_keys_.insert(step.busy.begin(), step.busy.end());
+    ++target.steps;
   }
   Result<ObjectInfo> made = MakeCopy(context, step, *copy);
   if (!made.ok() && IsUnclear(made.code())) {
@@ -117,6 +118,7 @@ Status Core::CopyWithinStore(const OpContext& context, OpenFile& from, OpenFile&
   }
   MutexLock lock(mutex_);
   for (const std::string& key : step.busy) busy_keys_.erase(key);
+  if (Inode* const target = table_.Find(to.ino); target != nullptr) --target->steps;
   Status finished = FinishCopyLocked(to, step, made);
   queue_.WakeDeferred(clock_.Steady());
   WakeLocked();

@@ -93,7 +93,7 @@ Status Core::Revalidate(const OpContext& context, Ino ino) {
   {
     MutexLock lock(mutex_);
     QUAY_ASSIGN(const Inode* inode, FindLocked(ino));
-    if (!inode->published || inode->needs_work() || inode->opens > 0 || !inode->linked()) return {};
+    if (!inode->published || inode->ours() || inode->opens > 0 || !inode->linked()) return {};
     if (away_) return {};
     QUAY_TRY(MayWait(context));
     key = inode->object_key;
@@ -105,7 +105,7 @@ Status Core::Revalidate(const OpContext& context, Ino ino) {
   {
     MutexLock lock(mutex_);
     Inode* inode = table_.Find(ino);
-    if (inode == nullptr || inode->changed_at >= started || inode->needs_work()) return {};
+    if (inode == nullptr || inode->changed_at >= started || inode->ours()) return {};
     if (head.ok()) {
       ApplyHeadLocked(*inode, *head);
       return {};

@@ -126,6 +126,7 @@ struct Inode {
   uint32_t writers = 0;  // of these, handles that may write
   uint32_t mappers = 0;  // of these, handles by which a mapping may write
   uint32_t busy = 0;     // references of work under way
+  uint32_t steps = 0;    // of these, requests for it that are under way or not yet noted
 
   bool is_directory() const { return S_ISDIR(attributes.mode); }
   bool is_regular() const { return S_ISREG(attributes.mode); }
@@ -138,6 +139,10 @@ struct Inode {
   bool needs_work() const {
     return needs_object_work() || (linked() && links != nullptr && links->record_dirty);
   }
+  /// What is known here is newer than what the bucket is known to show, or a step is under way that
+  /// will tell: between the moment when the bucket has it and when that is noted, nothing is dirty
+  /// any more. No answer of the bucket's changes such an inode, or takes it away.
+  bool ours() const { return needs_work() || steps > 0; }
   /// And not only its link record.
   bool needs_object_work() const {
     if (!linked()) return false;

@@ -80,7 +80,7 @@ Core::LockedLookup Core::LookupLocked(Inode& directory, std::string_view name, F
   const bool listing_fresh = directory.complete && FreshLocked(directory.listed_at);
   if (inode == nullptr) return listing_fresh ? LockedLookup::kAbsent : LockedLookup::kAskBucket;
   *found = Found{inode->ino, inode->attributes.mode};
-  const bool ours = !inode->published || inode->needs_work() || inode->opens > 0;
+  const bool ours = !inode->published || inode->ours() || inode->opens > 0;
   if (ours || listing_fresh || FreshLocked(inode->checked_at)) return LockedLookup::kFound;
   return LockedLookup::kAskBucket;
 }
@@ -172,10 +172,10 @@ Status Core::ProbeName(const OpContext& context, Ino parent, std::string_view na
       ApplyPageLocked(*directory, folder_of(key, segment->text.size()), page, started);
       Inode* child = table_.Child(*directory, name);
       const bool seen = head.ok() || !folders.common_prefixes.empty();
-      if (child != nullptr && !seen && child->changed_at < started && !child->needs_work())
+      if (child != nullptr && !seen && child->changed_at < started && !child->ours())
         GoneLocked(*child);
       if (child != nullptr && seen && head.ok() && !child->is_directory() &&
-          child->changed_at < started) {
+          child->changed_at < started && !child->ours()) {
         ApplyHeadLocked(*child, *head);
         RememberLocked(*child);
       }
@@ -246,7 +246,7 @@ Status Core::FetchAttributes(const OpContext& context, Ino ino) {
     } else if (head.code() == Code::kNotFound && inode->is_directory()) {
       ApplyDefaultsLocked(*inode);  // it exists by what is in it
       inode->attributes_known = true;
-    } else if (head.code() == Code::kNotFound) {
+    } else if (head.code() == Code::kNotFound && inode->steps == 0) {
       GoneLocked(*inode);
     } else if (head.code() == Code::kPermissionDenied && inode->is_directory()) {
       ApplyDefaultsLocked(*inode);  // no right to list and no marker look the same
@@ -414,7 +414,7 @@ std::vector<Ino> Core::ApplyPageLocked(Inode& directory, const std::string& dire
     if (segment.empty() && object.size == 0) {
       // Our own marker. Its attributes may have been changed by somebody else; those that this
       // mount has yet to send are newer.
-      if (directory.needs_work()) continue;
+      if (directory.ours()) continue;
       if (directory.changed_at < started && directory.published &&
           !directory.version.MayBe(ObjectVersion::Of(object))) {
         directory.attributes_known = false;
@@ -465,7 +465,7 @@ Ino Core::SeenLocked(Inode& directory, const std::string& name, const std::strin
     return inode == nullptr ? 0 : inode->ino;
   }
   if (inode != nullptr) {
-    if (inode->changed_at >= started || inode->needs_work() ||
+    if (inode->changed_at >= started || inode->ours() ||
         (!inode->published && !inode->is_directory())) {
       return inode->ino;  // this mount knows better
     }
@@ -536,14 +536,14 @@ void Core::FinishListingLocked(Inode& directory, SteadyTime started) {
   std::vector<Inode*> vanished;
   for (const auto& [name, child] : directory.children) {
     Inode* inode = table_.Find(child);
-    const bool ours = inode->changed_at >= started || inode->needs_work() ||
-                      (!inode->published && inode->opens > 0);
+    const bool ours =
+        inode->changed_at >= started || inode->ours() || (!inode->published && inode->opens > 0);
     if (!ours && inode->checked_at < started) vanished.push_back(inode);
   }
   for (Inode* inode : vanished) {
     // A directory that holds something not yet in the bucket exists because of that.
     bool pending = false;
-    for (const Inode* below : table_.Subtree(*inode)) pending = pending || below->needs_work();
+    for (const Inode* below : table_.Subtree(*inode)) pending = pending || below->ours();
     if (!pending) GoneLocked(*inode);
   }
   directory.complete = !std::exchange(directory.recheck, false);
@@ -555,7 +555,11 @@ void Core::FinishListingLocked(Inode& directory, SteadyTime started) {
 // Somebody else removed it.
 void Core::GoneLocked(Inode& inode) {
   StateBatch batch;
-  for (Inode* below : table_.Subtree(inode)) ForgetRowLocked(*below, &batch);
+  for (Inode* below : table_.Subtree(inode)) {
+    // Its step would take what it has just written for a removed file's, and delete it.
+    QUAY_DCHECK(below->steps == 0);
+    ForgetRowLocked(*below, &batch);
+  }
   CommitQuietlyLocked(std::move(batch));
   inode.published = false;
   table_.Unlink(inode);

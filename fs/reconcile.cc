@@ -275,11 +275,13 @@ Core::Outcome Core::Reconcile(const OpContext& context, Ino ino) {
       planned.wakes = queue_.wakes();
       if (planned.blocked || !planned.status.ok()) return planned;
       if (step.busy.empty()) return {};
+      ++inode->steps;
     }
     const Status taken = TakeStep(context, ino, step);
     MutexLock lock(mutex_);
     for (const std::string& key : step.busy) busy_keys_.erase(key);
     Inode* inode = table_.Find(ino);
+    if (inode != nullptr) --inode->steps;
     if (inode != nullptr && !taken.ok() && !IsUnclear(taken.code()))
       NotWrittenLocked(*inode, step.key);
     queue_.WakeDeferred(clock_.Steady());

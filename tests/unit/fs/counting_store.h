@@ -115,7 +115,9 @@ class CountingStore final : public ObjectStore {
     QUAY_TRY(Note("List", request.prefix));
     ListRequest smaller = request;
     smaller.max_keys = std::min(request.max_keys, page_size);
-    return inner_.List(smaller, call);
+    auto page = inner_.List(smaller, call);
+    QUAY_TRY(after("List", request.prefix));
+    return page;
   }
   Status Delete(const std::string& key, const Condition& condition,
                 const CallOptions& call) override {
