@@ -7,6 +7,7 @@
 #include "tests/mount/two_mounts.h"
 
 #include <fcntl.h>
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <sys/stat.h>
@@ -14,6 +15,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <functional>
@@ -24,6 +26,7 @@
 #include <set>
 #include <thread>
 
+#include "base/clock.h"
 #include "base/unique_fd.h"
 
 namespace quayfs::mounttest {
@@ -290,6 +293,17 @@ class Ledger {
     const std::lock_guard<std::mutex> lock(mutex_);
     dealt_with_.insert(version);
   }
+  /// A version of this name, nobody knows which.
+  void DeletedUnread(const std::string& name) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ++deleted_unread_[name];
+  }
+  /// For whoever has to find out how a version was lost.
+  void Note(const std::string& name, const std::string& event) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto when = SystemClock().Now().time_since_epoch() % std::chrono::hours(1);
+    history_[name].push_back(fmt::format("{:%M:%S} {}", when, event));
+  }
   size_t size() const { return names_.size(); }
 
   /// Versions that are neither in `bucket` nor were replaced or deleted by who had seen them.
@@ -301,9 +315,12 @@ class Ledger {
       there.insert(version);
       if (text != Text(version, name.rfind("large", 0) == 0)) report += name + " is torn\n";
     }
+    std::map<std::string, int> unread = deleted_unread_;
     for (const auto& [version, name] : names_) {
-      if (!there.contains(version) && !dealt_with_.contains(version))
-        report += fmt::format("{} of {} is lost\n", version, name);
+      if (there.contains(version) || dealt_with_.contains(version)) continue;
+      if (unread[name]-- > 0) continue;
+      report += fmt::format("{} of {} is lost\n", version, name);
+      for (const std::string& event : history_.at(name)) report += "  " + event + "\n";
     }
     return report;
   }
@@ -312,6 +329,8 @@ class Ledger {
   std::mutex mutex_;
   std::map<std::string, std::string> names_;  // by version
   std::set<std::string> dealt_with_;
+  std::map<std::string, int> deleted_unread_;
+  std::map<std::string, std::vector<std::string>> history_;  // by name
 };
 
 /// One peer's user, who changes shared files at random.
@@ -372,6 +391,8 @@ class Changer {
     ASSERT_EQ(::pwrite(file, text.data(), text.size(), 0), static_cast<ssize_t>(text.size()))
         << std::strerror(errno);
     ledger_.Written(name, version, seen);
+    ledger_.Note(name, fmt::format("{} wrote {} over '{}', inode {}", peer_.host_name(), version,
+                                   seen, Facts(file).stx_ino));
     if (random_() % 4 == 0) {
       EXPECT_EQ(Try(::fsync(file)), 0) << name;
     }
@@ -381,13 +402,25 @@ class Changer {
     const std::string seen = Seen(file);
     if (::unlink(peer_.Path(name).c_str()) != 0) {
       EXPECT_EQ(errno, ENOENT) << name;
+      ledger_.Note(name, fmt::format("{} did not find '{}' to remove", peer_.host_name(), seen));
       return;
     }
-    // The name may have become another file's since it was opened: then that was seen by nobody,
-    // but the name is trusted for so long that it was known to this mount.
-    struct stat facts = {};
-    EXPECT_EQ(::fstat(file, &facts), 0);
-    if (facts.st_nlink == 0) ledger_.Deleted(seen);
+    // The name may have become another file's since it was opened: this mount had just met it as a
+    // conflict, and nobody has read it here.
+    const struct statx facts = Facts(file);
+    if (facts.stx_nlink == 0) {
+      ledger_.Deleted(seen);
+    } else {
+      ledger_.DeletedUnread(name);
+    }
+    ledger_.Note(name, fmt::format("{} removed '{}', inode {}, links {}", peer_.host_name(), seen,
+                                   facts.stx_ino, facts.stx_nlink));
+  }
+  /// As the mount knows them: the kernel counts the links of what it took to lie under a name.
+  static struct statx Facts(int file) {
+    struct statx facts = {};
+    EXPECT_EQ(::statx(file, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &facts), 0);
+    return facts;
   }
 
   const Peer& peer_;
