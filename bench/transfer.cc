@@ -4,7 +4,9 @@
 // libcurl.
 //
 //   bench_transfer down ...   parallel ranged GETs, each written to its place in a file
-//   bench_transfer up ...     a parallel multipart upload of a file
+//   bench_transfer up ...     a parallel multipart upload of a file; with --final-copy the object
+//   is
+//                             then copied onto itself with other metadata
 //
 // One thread, one multi handle, as many easy handles as parts in flight. No retries, no checks of
 // the content, no memory of its own beyond libcurl's buffers. Bodies are not signed unless asked
@@ -56,6 +58,7 @@ struct Options {
   uint64_t part_size = 16ull << 20;
   int parallel = 16;
   bool sign_payload = false;
+  bool final_copy = false;
 };
 
 struct ByteSpan {
@@ -426,6 +429,21 @@ Status SendParts(const Options& options, Runner& runner, uint64_t size,
   return {};
 }
 
+Status CopyOntoItself(const Options& options, Runner& runner) {
+  QUAY_ASSIGN(
+      const Outcome copied,
+      runner.RunOne({.method = "PUT",
+                     .headers = {{"x-amz-copy-source",
+                                  "/" + PercentEncode(options.bucket, /*keep_slash=*/false) + "/" +
+                                      PercentEncode(options.key, /*keep_slash=*/true)},
+                                 {"x-amz-metadata-directive", "REPLACE"},
+                                 {"x-amz-meta-mtime", "0"}},
+                     .file_range = ByteSpan{}}));
+  if (copied.text.find("<CopyObjectResult") == std::string::npos)
+    return Error(Code::kUnavailable, "the object was not copied: " + copied.text);
+  return {};
+}
+
 Result<uint64_t> Up(const Options& options, Runner& runner, int file) {
   struct stat info {};
   if (fstat(file, &info) != 0) return ErrnoError(errno, "looking at the file");
@@ -442,6 +460,7 @@ Result<uint64_t> Up(const Options& options, Runner& runner, int file) {
     Ignore(runner.RunOne({.method = "DELETE", .query = {{"uploadId", upload_id}}}));
     return sent.error();
   }
+  if (options.final_copy) QUAY_TRY(CopyOntoItself(options, runner));
   return size;
 }
 
@@ -485,6 +504,8 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_flag("--sign-payload", options.sign_payload,
                "hash every part and sign the hash, as quayfs does over http");
+  app.add_flag("--final-copy", options.final_copy,
+               "up: copy the object onto itself with other metadata, as quayfs does");
   CLI11_PARSE(app, argc, argv);
 
   curl_global_init(CURL_GLOBAL_DEFAULT);
