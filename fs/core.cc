@@ -43,8 +43,23 @@ Core::Core(const FileSystemConfig& config, ObjectStore& store, Cache& cache, Exe
       queue_(std::max<size_t>(config.work_in_flight, 1)),
       workers_("reconcile", std::max<size_t>(config.work_in_flight, 1)) {}
 
+// The kernel ends a session without giving back what is open then.
+void Core::ReleaseAll() {
+  std::set<OpenFile*> files;
+  std::set<OpenDirectory*> directories;
+  {
+    MutexLock lock(mutex_);
+    files = open_files_;
+    directories = open_directories_;
+  }
+  for (OpenFile* const file : files)
+    Ignore(Core::Release({}, file));  // reported by what was synced
+  for (OpenDirectory* const directory : directories) Core::ReleaseDir(directory);
+}
+
 Core::~Core() {
   cache_.OnPressure(nullptr);
+  ReleaseAll();
   work_stop_.request_stop();
   {
     MutexLock lock(mutex_);
@@ -260,7 +275,7 @@ PendingWork Core::pending() const {
   work.removals = removals_.size();
   work.in_flight = queue_.running() + removals_running_;
   work.store_away = away_ || queue_.outage().has_value();
-  work.open_files = open_files_;
+  work.open_files = open_files_.size();
   work.known_inodes = table_.size();
   work.conflicts = conflicts_;
   work.conflict_files = ConflictFilesLocked();

@@ -139,6 +139,7 @@ class Core final : public FileSystem {
   enum class LockedLookup { kFound, kAbsent, kAskBucket };
 
   // core.cc
+  void ReleaseAll() QUAY_EXCLUDES(mutex_);
   Status MayWait(const OpContext& context) const;
   Status CheckWritable() const;
   Status CheckName(std::string_view name) const;
@@ -576,7 +577,8 @@ class Core final : public FileSystem {
   uint64_t conflicts_ QUAY_GUARDED_BY(mutex_) = 0;
   // Inodes that were kept beside somebody else's version, and their names as such.
   std::map<Ino, std::string> conflict_copies_ QUAY_GUARDED_BY(mutex_);
-  uint64_t open_files_ QUAY_GUARDED_BY(mutex_) = 0;
+  std::set<OpenFile*> open_files_ QUAY_GUARDED_BY(mutex_);
+  std::set<OpenDirectory*> open_directories_ QUAY_GUARDED_BY(mutex_);
   std::function<void(const Outdated&)> tell_outdated_ QUAY_GUARDED_BY(mutex_);
 
   Gates heads_;  // by inode: its attributes are being asked for

@@ -64,6 +64,7 @@ Result<OpenDirectory*> Core::OpenDir(const OpContext& /*context*/, Ino ino) {
   auto handle = std::make_unique<OpenDirectory>();
   handle->ino = ino;
   ++inode->opens;
+  open_directories_.insert(handle.get());
   return handle.release();
 }
 
@@ -75,6 +76,7 @@ void Core::ReleaseDir(OpenDirectory* directory) {
   if (handle->next != nullptr) Ignore(WaitForPage(*handle->next));
   {
     MutexLock lock(mutex_);
+    open_directories_.erase(handle.get());
     Inode* inode = table_.Find(handle->ino);
     if (inode != nullptr) {
       if (handle->begun && !handle->done) EndListingLocked(inode);

@@ -35,8 +35,8 @@
 namespace quayfs {
 
 /// An open file or directory. Made by Open/Create/OpenDirectory, given back to
-/// Release/ReleaseDirectory exactly once, after all other calls with it have returned. Opaque to
-/// callers.
+/// Release/ReleaseDirectory exactly once, after all other calls with it have returned, or left to
+/// the file system's destructor. Opaque to callers.
 struct OpenFile;
 struct OpenDirectory;
 

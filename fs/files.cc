@@ -64,7 +64,7 @@ Result<Opened> Core::OpenLocked(Inode& inode, int flags) {
   ++inode.opens;
   if (file->writable) ++inode.writers;
   if (MayMap(flags)) ++inode.mappers;
-  ++open_files_;
+  open_files_.insert(file.get());
   opened.file = file.release();
   NoteWorkLocked(inode);
   return opened;
@@ -284,7 +284,7 @@ Status Core::Release(const OpContext& /*context*/, OpenFile* file) {
   handle->data.reset();
   {
     MutexLock lock(mutex_);
-    --open_files_;
+    open_files_.erase(handle.get());
     if (Inode* inode = table_.Find(handle->ino); inode != nullptr) {
       --inode->opens;
       if (handle->writable) --inode->writers;
