@@ -204,6 +204,13 @@ std::vector<Option> ObjectRows() {
        .help = "Kodo: the bucket's own name, if its S3 name is another one",
        .example = "nightly",
        .binding = QUAY_FIELD(store.native_bucket)},
+      {.key = "discovery_endpoint",
+       .default_note = "Kodo's own, for buckets of Kodo's own",
+       .help = "Kodo: the service of a private installation that knows the regions of buckets. It "
+               "is asked, by quayfs check and by a mount that fails, when region is missing or "
+               "seems to be wrong, and what it says is suggested",
+       .example = "https://uc.example.org",
+       .binding = QUAY_FIELD(store.discovery_endpoint)},
       {.key = "requester_pays",
        .type = OptionType::kBool,
        .default_text = "false",

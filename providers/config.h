@@ -37,6 +37,7 @@ struct StoreConfig {
   bool native = false;
   std::string native_endpoint;  // of the resource manager; "" for that of the region
   std::string native_bucket;    // if the bucket has another name there
+  std::string discovery_endpoint;  // of the service that knows the regions of buckets; see kodo/
   std::string scratch_prefix;   // below it objects may lie for a moment; "" or ends with '/'
   bool create_bucket = false;   // if it is not there: with bucket_acl (else acl), in region
 

@@ -11,7 +11,7 @@ namespace quayfs {
 namespace {
 
 Error Bad(std::string_view text, std::string_view what) {
-  return {Code::kInvalidArgument, fmt::format("endpoint: '{}' {}", text, what)};
+  return {Code::kInvalidArgument, fmt::format("'{}' {}", text, what)};
 }
 
 bool IsAddress(const std::string& host) {
@@ -69,12 +69,7 @@ Status ParseAuthority(std::string_view authority, std::string_view text, Endpoin
   return {};
 }
 
-}  // namespace
-
-bool Endpoint::is_address() const { return IsAddress(host); }
-
-Result<Endpoint> ParseEndpoint(std::string_view raw) {
-  const std::string_view text = TrimBlanks(raw);
+Result<Endpoint> Parse(std::string_view text) {
   const size_t scheme_end = text.find("://");
   Endpoint endpoint;
   if (scheme_end != std::string_view::npos) endpoint.scheme = ToLower(text.substr(0, scheme_end));
@@ -96,6 +91,16 @@ Result<Endpoint> ParseEndpoint(std::string_view raw) {
   if (slash != std::string_view::npos) endpoint.base_path = std::string(rest.substr(slash));
   while (endpoint.base_path.ends_with('/')) endpoint.base_path.pop_back();
   return endpoint;
+}
+
+}  // namespace
+
+bool Endpoint::is_address() const { return IsAddress(host); }
+
+Result<Endpoint> ParseEndpoint(std::string_view text, std::string_view field) {
+  auto endpoint = Parse(TrimBlanks(text));
+  if (endpoint) return endpoint;
+  return Error(Code::kInvalidArgument, fmt::format("{}: {}", field, endpoint.error().message()));
 }
 
 bool IsHostLabel(std::string_view bucket) {

@@ -22,7 +22,8 @@ struct Endpoint {
 
 /// Scheme (without regard to case), host, optional port, optional base path. kInvalidArgument, with
 /// what is wrong, for anything else: another scheme or none, user information, a query, a fragment.
-Result<Endpoint> ParseEndpoint(std::string_view text);
+/// The message begins with `field`.
+Result<Endpoint> ParseEndpoint(std::string_view text, std::string_view field = "endpoint");
 
 /// Whether a bucket's name can be a label of a host name covered by a wildcard certificate.
 bool IsHostLabel(std::string_view bucket);

@@ -53,6 +53,7 @@ class Resolver {
     QUAY_ASSIGN(named_, FindProfile(config_.provider));
     resolved_.profile = named_;
     QUAY_TRY(Bucket());
+    QUAY_TRY(Discovery());
     if (profile().protocol == Protocol::kQingStor) {
       client().dialect = &qingstor::Dialect();
       QUAY_TRY(Zone());
@@ -94,6 +95,7 @@ class Resolver {
   Status Retries();
   Status Transport();
   Status Tls();
+  Status Discovery() const;
   Status Native(const CredentialRules& rules);
 
   const StoreConfig& config_;
@@ -346,6 +348,16 @@ Status Resolver::Retries() {
   return {};
 }
 
+/// Only looked at: who wants to know a region asks kodo::RegionOfBucket.
+Status Resolver::Discovery() const {
+  if (config_.discovery_endpoint.empty()) return {};
+  if (profile().id != "kodo") {
+    return Bad("discovery_endpoint: {} has no such service; remove it", profile().id);
+  }
+  QUAY_TRY(ParseEndpoint(config_.discovery_endpoint, "discovery_endpoint"));
+  return {};
+}
+
 Status Resolver::Native(const CredentialRules& rules) {
   if (!config_.native) {
     if (config_.native_endpoint.empty() && config_.native_bucket.empty()) return {};
@@ -354,7 +366,7 @@ Status Resolver::Native(const CredentialRules& rules) {
   if (profile().id != "kodo") return Bad("native: {} has no such API; remove it", profile().id);
   kodo::NativeConfig native;
   if (!config_.native_endpoint.empty()) {
-    QUAY_ASSIGN(Endpoint endpoint, ParseEndpoint(config_.native_endpoint));
+    QUAY_ASSIGN(Endpoint endpoint, ParseEndpoint(config_.native_endpoint, "native_endpoint"));
     if (!endpoint.base_path.empty()) return Bad("native_endpoint: must have no path");
     native.scheme = std::move(endpoint.scheme);
     native.host = std::move(endpoint.host);

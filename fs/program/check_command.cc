@@ -17,6 +17,7 @@
 #include "fs/program/messages.h"
 #include "fs/program/probe_use.h"
 #include "fs/program/process_setup.h"
+#include "fs/program/reach.h"
 #include "fs/program/store_check.h"
 #include "providers/open.h"
 
@@ -59,7 +60,8 @@ std::vector<CheckRow> CheckConfig(const MountConfig& config) {
     rows.push_back({"config", CheckResult::kWarning, OneLine(warning)});
   const auto store = OpenStore(config.store);
   if (!store) {
-    rows.push_back({"store", CheckResult::kFailed, ExplainStoreError(store.error(), config)});
+    rows.push_back({"store", CheckResult::kFailed,
+                    ExplainStoreError(WithRegion(store.error(), config), config)});
     return rows;
   }
   Append(CheckEndpoint(config), &rows);

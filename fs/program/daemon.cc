@@ -137,7 +137,7 @@ class Daemon {
     if (probe_.probe) options.probed = probe_.probe->report;
     options.counters = &requests_;
     auto store = OpenStore(rooms.store, options);
-    if (!store) return Explained(store.error());
+    if (!store) return Explained(WithRegion(store.error(), config_));
     store_ = *std::move(store);
     capabilities_at_start_ = store_->capabilities();
 
@@ -146,7 +146,7 @@ class Daemon {
                     config_.mount.start_timeout.value_or(
                         config_.mount.needs_network ? kNetworkStartTimeout : kStartTimeout);
     const Status reachable = WaitForBucket(call);
-    if (!reachable) return Explained(reachable.error());
+    if (!reachable) return Explained(WithRegion(reachable.error(), config_));
 
     QUAY_TRY(MakeDirectories(rooms.cache.directory));
     auto cache = Cache::Open(rooms.cache, *store_, SystemDisk());

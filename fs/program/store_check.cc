@@ -76,7 +76,10 @@ class StoreCheck {
   std::vector<CheckRow> Run() {
     if (!Step(
             "bucket",
-            [this] { return ReachBucket(store_, config_.prefix, Within(kConnectTimeout)); },
+            [this]() -> Status {
+              const Status reached = ReachBucket(store_, config_.prefix, Within(kConnectTimeout));
+              return reached ? reached : Status(WithRegion(reached.error(), config_));
+            },
             "reached as " + store_.name())) {
       return std::move(rows_);
     }

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -22,6 +23,8 @@ using nlohmann::json;
 
 constexpr size_t kReplyMax = 4u << 20;
 constexpr int kPartlyDone = 298;
+// The service may say nothing while it works on a thousand steps.
+constexpr auto kBatchPatience = std::chrono::minutes(2);
 
 // Region ids of S3 whose native name is another one (protocol.md 1.1).
 struct RegionName {
@@ -58,6 +61,13 @@ std::string ResourceHost(std::string_view region) {
   return fmt::format("rs-{}.qiniuapi.com", region);
 }
 
+std::string S3Region(std::string_view native) {
+  for (const RegionName& row : kRegionNames) {
+    if (row.native == native) return std::string(row.s3);
+  }
+  return std::string(native);
+}
+
 Error NativeError(int status, std::string_view said, std::string_view doing) {
   const auto* const row = std::find_if(std::begin(kStatuses), std::end(kStatuses),
                                        [&](const StatusRow& r) { return r.native == status; });
@@ -86,7 +96,10 @@ NativeClient::NativeClient(NativeConfig config, s3::HttpClient& http, Clock& clo
       http_(http),
       clock_(clock),
       keeper_(config_.credentials, config_.credential_source, clock),
-      retrier_(config_.retry, clock) {}
+      retrier_(config_.retry, clock),
+      moves_([this](const std::vector<NativeStep>& steps, const CallOptions& call) {
+        return SendMoves(steps, call);
+      }) {}
 
 std::string NativeClient::PathOf(const NativeStep& step) const {
   const std::string entry = EncodedEntry(config_.bucket, step.key);
@@ -109,6 +122,7 @@ Result<NativeClient::Answer> NativeClient::PostOnce(const std::string& path,
   request.headers.Set("Host", s3::HostHeaderValue(request.scheme, request.host, request.port));
   request.headers.Set("X-Qiniu-Date", FormatIsoBasic(clock_.Now() + offset));
   request.repeatable = repeatable;
+  if (path == "/batch") request.patience = kBatchPatience;
   const s3::MemoryBody content{body};
   request.body = &content;
   Sign(&request, signing->keys, body);
@@ -129,12 +143,19 @@ Result<NativeClient::Answer> NativeClient::Post(const std::string& path, const s
   return retrier_.Run(s3::RetryTraits{repeatable}, call, attempt);
 }
 
+Result<std::vector<Status>> NativeClient::SendMoves(const std::vector<NativeStep>& steps,
+                                                    const CallOptions& call) {
+  if (steps.size() > 1) return BatchOnce(steps, 0, steps.size(), call);
+  QUAY_TRY(Post(PathOf(steps.front()), "", /*repeatable=*/false, call));
+  return std::vector<Status>(1);
+}
+
 Status NativeClient::Move(const std::string& key, const std::string& target, bool replace,
                           const CallOptions& call) {
   const NativeStep step{NativeStep::Kind::kMove, key, target, replace};
-  const auto answer = Post(PathOf(step), "", /*repeatable=*/false, call);
-  if (answer) return {};
-  return answer.error().WithContext(
+  Status moved = moves_.Move(step, call);
+  if (moved) return moved;
+  return moved.error().WithContext(
       fmt::format("cannot move object '{}' to '{}'", Printable(key), Printable(target)));
 }
 

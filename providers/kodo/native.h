@@ -23,6 +23,8 @@
 #include "base/call.h"
 #include "base/clock.h"
 #include "base/result.h"
+#include "providers/kodo/move_queue.h"
+#include "providers/kodo/native_step.h"
 #include "s3/credential_keeper.h"
 #include "s3/http.h"
 #include "s3/retry.h"
@@ -44,23 +46,15 @@ struct NativeConfig {
 /// The host of a region's resource manager, by the region's S3 id; others are taken as they are.
 std::string ResourceHost(std::string_view region);
 
-/// One step of a batch.
-struct NativeStep {
-  enum class Kind { kMove, kDelete };
-  Kind kind = Kind::kDelete;
-  std::string key;
-  std::string target;    // of a move
-  bool replace = false;  // of a move
-};
+/// The S3 id of a region by Kodo's own id ("z0"); others are taken as they are.
+std::string S3Region(std::string_view native);
 
 class NativeClient {
  public:
-  static constexpr size_t kBatchMax = 1000;
-
   /// `http` and `clock` outlive it.
   NativeClient(NativeConfig config, s3::HttpClient& http, Clock& clock);
 
-  /// Sent once.
+  /// Sent once, together with the moves that other threads want meanwhile.
   Status Move(const std::string& key, const std::string& target, bool replace,
               const CallOptions& call);
 
@@ -81,6 +75,8 @@ class NativeClient {
                           const CallOptions& call);
   Result<std::vector<Status>> BatchOnce(const std::vector<NativeStep>& steps, size_t first,
                                         size_t count, const CallOptions& call);
+  Result<std::vector<Status>> SendMoves(const std::vector<NativeStep>& steps,
+                                        const CallOptions& call);
   std::string PathOf(const NativeStep& step) const;
 
   const NativeConfig config_;
@@ -88,6 +84,7 @@ class NativeClient {
   Clock& clock_;
   s3::CredentialKeeper keeper_;
   s3::Retrier retrier_;
+  MoveQueue moves_;
 };
 
 /// Whether a move that failed so may all the same have been carried out.

@@ -55,6 +55,7 @@ std::string NativeOperation(const RequestHead& head, const ServerConfig& config)
   if (head.method == "POST" && path.starts_with("/move/")) return "NativeMove";
   if (head.method == "POST" && path.starts_with("/delete/")) return "NativeDelete";
   if (head.method == "GET" && path.starts_with("/stat/")) return "NativeStat";
+  if (head.method == "GET" && path == "/v4/query") return "NativeWhere";
   return "";
 }
 
@@ -180,9 +181,31 @@ Reply KodoService::Batch(const std::string& body) {
   return JsonReply(some_failed ? 298 : 200, outcomes.dump());
 }
 
+// Asked without a signature, and by the bucket's own name.
+Reply KodoService::Where(const Query& query) const {
+  const auto said = [](int status, const char* why) {
+    return JsonReply(status, json({{"error", why}}).dump());
+  };
+  const bool known =
+      std::any_of(config_.accounts.begin(), config_.accounts.end(),
+                  [&](const Account& a) { return a.access_key_id == query.Get("ak"); });
+  if (!known) return said(612, "no such entry");
+  const std::string own =
+      config_.kodo_bucket.empty() ? config_.buckets.front() : config_.kodo_bucket;
+  if (query.Get("bucket") != own) return said(631, "no such bucket");
+  const json place = {
+      {"region", "z0"},
+      {"ttl", 86400},
+      {"rs", {{"domains", {"rs-z0.qiniuapi.com"}}}},
+      {"s3",
+       {{"region_alias", config_.region}, {"domains", {"s3." + config_.region + ".qiniucs.com"}}}}};
+  return JsonReply(200, json({{"hosts", {place}}}).dump());
+}
+
 std::optional<Reply> KodoService::Handle(S3Request& request) {
   const std::string& operation = request.route.operation;
   if (!operation.starts_with("Native")) return std::nullopt;
+  if (operation == "NativeWhere") return Where(request.query);
   const PayloadContext payload{request.body, request.head.headers, request.identity};
   const Outcome<std::string> body = ReceiveText(payload, kBodyMax);
   if (!body) return JsonReply(400, json({{"error", body.error().message}}).dump());

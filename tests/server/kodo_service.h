@@ -16,7 +16,8 @@
 
 namespace quayfs::testserver {
 
-/// "NativeMove", "NativeDelete", "NativeStat", "NativeBatch"; "" for everything else.
+/// "NativeMove", "NativeDelete", "NativeStat", "NativeBatch", "NativeWhere" (which region a bucket
+/// is in); "" for everything else.
 std::string NativeOperation(const RequestHead& head, const ServerConfig& config);
 
 /// The text that the newer form of the signature covers.
@@ -43,6 +44,7 @@ class KodoService {
   Result Stat(const std::string& bucket, const std::string& key) const;
   Result Move(const std::string& source, const std::string& target, bool force);
   Reply Batch(const std::string& body);
+  Reply Where(const Query& query) const;
   /// "bucket:key" from a path; nothing if it is malformed.
   std::optional<std::pair<std::string, std::string>> Entry(std::string_view encoded) const;
 

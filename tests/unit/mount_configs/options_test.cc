@@ -59,6 +59,8 @@ const std::vector<Row>& Rows() {
       {"native_endpoint", "\"https://rs.example.org\"", "\"https://rs.example.org\"", "true",
        "must be a string", "native = true\n"},
       {"native_bucket", "\"own-name\"", "\"own-name\"", "7", "must be a string", "native = true\n"},
+      {"discovery_endpoint", "\"https://uc.example.org\"", "\"https://uc.example.org\"", "[]",
+       "must be a string", ""},
       {"requester_pays", "true", "true", "\"true\"", "must be true or false", ""},
       {"conflict", "\"fail\"", "\"fail\"", "\"keep_booth\"", "did you mean \"keep-both\"?", ""},
       {"metadata", "\"plain\"", "\"plain\"", "\"full\"", "must be one of \"posix\", \"plain\"", ""},
