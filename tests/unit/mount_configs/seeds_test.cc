@@ -8,9 +8,14 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "base/text.h"
+#include "mount-configs/options.h"
+#include "providers/qingstor/sign.h"
 #include "providers/resolve.h"
 #include "providers/s3_store.h"
 #include "tests/unit/mount_configs/test_support.h"
@@ -92,8 +97,7 @@ bool Scope(const Outcome& outcome, const std::string& region) {
 constexpr char kKeys[] =
     "[credentials]\naccess_key_id = \"AK\"\nsecret_access_key = \"VERYSECRET\"\n";
 
-TEST(Seeds, Kodo) {
-  const std::string head = "provider = \"kodo\"\nbucket = \"b\"\n";
+std::vector<Row> KodoRows() {
   const std::string region = "region = \"cn-east-1\"\n";
   const auto header = [](const char* name, const char* value) {
     return [=](const Outcome& outcome) { return outcome.put.header(name) == value; };
@@ -133,7 +137,7 @@ TEST(Seeds, Kodo) {
        "", ""},
       {"no url-encoded listings", region, "",
        [](const Outcome& o) { return !o.client.list_url_encode; }, "", "", ""},
-      {"a custom region", "region = \"cn-west-9\"", "",
+      {"Region, a custom one", "region = \"cn-west-9\"", "",
        [](const Outcome& o) {
          return o.put.request.host == "s3.cn-west-9.qiniucs.com" && Scope(o, "cn-west-9");
        },
@@ -172,18 +176,30 @@ TEST(Seeds, Kodo) {
                       region + "storage_class = \"Infreqent Access\"", "", "Infrequent Access"});
     }
   }
-  CheckRows(head, kKeys, rows);
+  return rows;
 }
 
-TEST(Seeds, QingStor) {
-  const std::string head = "provider = \"qingstor\"\nbucket = \"bucket\"\n";
+TEST(Seeds, Kodo) { CheckRows("provider = \"kodo\"\nbucket = \"b\"\n", kKeys, KodoRows()); }
+
+std::vector<Row> QingStorRows() {
   const auto host = [](const char* name, uint16_t port) {
     return [=](const Outcome& o) { return o.put.request.host == name && o.client.port == port; };
   };
-  const std::vector<Row> rows = {
+  return {
+      {"Storage Name", "name = \"QingStor Backups\"", "",
+       [](const Outcome& o) { return o.config.name == "QingStor Backups"; }, "name = \"..\"", "",
+       "'name'"},
       {"Access Key ID", "", "",
        [](const Outcome& o) { return o.put.header("authorization").starts_with("QS AK:"); }, "",
        "[credentials]\nsecret_access_key = \"s\"\n", "needs 'credentials.access_key_id'"},
+      {"Secret Access Key", "", "",
+       [](const Outcome& o) {
+         return o.put.header("authorization") ==
+                "QS AK:" + qingstor::Signature(
+                               "VERYSECRET",
+                               qingstor::StringToSign(o.put.request, "", o.put.header("date")));
+       },
+       "", "[credentials]\naccess_key_id = \"a\"\n", "needs 'credentials.secret_access_key'"},
       {"both keys blank: anonymous", "", "[credentials]\naccess_key_id = \"\"\n",
        [](const Outcome& o) { return !o.put.has("authorization"); }, "",
        "[credentials]\naccess_key_id = \"a\"\n", "needs 'credentials.secret_access_key'"},
@@ -215,12 +231,16 @@ TEST(Seeds, QingStor) {
        [](const Outcome& o) { return o.config.transfer.upload_concurrency == 1; }, "",
        "[transfer]\nupload_concurrency = 0\n", "upload_concurrency"},
   };
-  CheckRows(head, kKeys, rows);
 }
 
-TEST(Seeds, S3Compatible) {
-  const std::string head = "provider = \"s3\"\nbucket = \"bucket\"\n";
-  const std::string https = "endpoint = \"https://s3.example.org\"\n";
+TEST(Seeds, QingStor) {
+  CheckRows("provider = \"qingstor\"\nbucket = \"bucket\"\n", kKeys, QingStorRows());
+}
+
+constexpr char kS3Endpoint[] = "endpoint = \"https://s3.example.org\"\n";
+
+std::vector<Row> S3Rows() {
+  const std::string https = kS3Endpoint;
   const std::string pin = "0123456789abcdef0123456789abcdef01234567";
   /// The same parameter as a string and as a table.
   struct Parameter {
@@ -270,8 +290,21 @@ TEST(Seeds, S3Compatible) {
        "Use_UnsignedPayload=2", "Use_UnsignedPayload"},
   };
   std::vector<Row> rows = {
+      {"Storage type", https, "", [](const Outcome& o) { return o.config.store.provider == "s3"; },
+       "provider = \"s4\"", "", "provider"},
       {"Bucket name", https, "", [](const Outcome& o) { return o.put.line() == "PUT /bucket/k"; },
        "", "", ""},
+      {"Access key ID", https, "",
+       [](const Outcome& o) {
+         return o.put.header("authorization").find("Credential=AK/") != std::string::npos;
+       },
+       https, "[credentials]\nsecret_access_key = \"s\"\n", "needs 'credentials.access_key_id'"},
+      {"Secret access key", https, "",
+       [](const Outcome& o) { return o.client.credentials.secret_access_key == "VERYSECRET"; },
+       https, "[credentials]\naccess_key_id = \"a\"\n", "needs 'credentials.secret_access_key'"},
+      {"Extended parameters", https + "parameters = \"\"", "",
+       [](const Outcome& o) { return o.client.retry.count == 6; },
+       https + "parameters = \"RetryCount\"", "", "has no value"},
       {"Endpoint over http", "endpoint = \"http://s3.example.org:9000\"", "",
        [](const Outcome& o) {
          return o.put.request.scheme == "http" && o.put.request.port == 9000;
@@ -306,9 +339,86 @@ TEST(Seeds, S3Compatible) {
                         parameter.text.substr(equals + 1) + "\"\n",
                     parameter.shows, "", "", ""});
   }
-  CheckRows(head, kKeys, rows);
-  EXPECT_THAT(Try("provider = \"s3\"\nbucket = \"b/c\"\n" + https + kKeys).error,
+  return rows;
+}
+
+TEST(Seeds, S3Compatible) {
+  CheckRows("bucket = \"bucket\"\n", kKeys, S3Rows());
+  EXPECT_THAT(Try(std::string("provider = \"s3\"\nbucket = \"b/c\"\n") + kS3Endpoint + kKeys).error,
               HasSubstr("'prefix'"));
+}
+
+/// The parameters as the documents name them. Of those with a "*" every value is good: what is none
+/// counts as the default, with a warning.
+struct Form {
+  const char* document;
+  std::vector<std::string> parameters;
+  std::vector<Row> rows;
+};
+
+std::vector<Form> Forms() {
+  return {
+      {"Kodo",
+       {"Storage Name", "Access Key ID", "Secret Access Key", "Region", "Storage Class", "ACL",
+        "Server-side Encryption", "Bucket ACL", "Requester Pays"},
+       KodoRows()},
+      {"QingStor",
+       {"Storage Name", "Access Key ID", "Secret Access Key", "Endpoint URL", "Zone",
+        "Environment Auth", "Connection Retries", "Upload Cutoff", "Chunk Size",
+        "Upload Concurrency"},
+       QingStorRows()},
+      {"S3-compatible",
+       {"Storage type", "Bucket name*", "Access key ID", "Secret access key", "Endpoint",
+        "Extended parameters", "SignatureVersion", "RetryInterval", "RetryCount", "RetryMode*",
+        "Allow_Insecure_SSL", "Cert_thumbprint", "Use_PathStyle", "Use_ClientMultiUpload",
+        "Use_UnsignedPayload"},
+       S3Rows()},
+  };
+}
+
+TEST(Seeds, EachParameterOfTheFormsHasAGoodAndABadValueHere) {
+  for (const Form& form : Forms()) {
+    for (std::string parameter : form.parameters) {
+      SCOPED_TRACE(std::string(form.document) + ": " + parameter);
+      const bool lenient = parameter.ends_with('*');
+      if (lenient) parameter.pop_back();
+      bool good = false;
+      bool bad = false;
+      for (const Row& row : form.rows) {
+        if (row.parameter != parameter && !row.parameter.starts_with(parameter + ",") &&
+            !row.parameter.starts_with(parameter + "=") &&
+            !row.parameter.starts_with(parameter + " ")) {
+          continue;
+        }
+        good = true;
+        bad = bad || !row.complaint.empty();
+      }
+      EXPECT_TRUE(good);
+      EXPECT_TRUE(bad || lenient);
+    }
+  }
+}
+
+/// What the table of options says to come from a form is a parameter above, and the other way
+/// round.
+TEST(Seeds, TheOptionsKnowTheNamesOfTheForms) {
+  // Forms that call one thing by two names.
+  const std::map<std::string, std::string> same = {{"storage type", "provider"},
+                                                   {"storage class", "storage type/class"},
+                                                   {"endpoint url", "endpoint"}};
+  std::set<std::string> in_forms;
+  for (const Form& form : Forms()) {
+    for (const std::string& parameter : form.parameters) {
+      std::string name = ToLower(parameter);
+      std::erase(name, '*');
+      in_forms.insert(same.contains(name) ? same.at(name) : name);
+    }
+  }
+  std::set<std::string> in_options;
+  for (const Option& option : AllOptions()) {
+    if (!option.seed_name.empty()) in_options.insert(ToLower(option.seed_name));
+  }
+  EXPECT_EQ(in_options, in_forms);
 }
 
 }  // namespace

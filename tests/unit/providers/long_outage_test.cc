@@ -182,5 +182,20 @@ TEST_F(LongOutageTest, StandardGovernsTheConnectionToo) {
   EXPECT_LE(clock_.slept(), seconds(3));
 }
 
+TEST_F(LongOutageTest, QingStorTriesThreeTimesMoreUnlessItsParameterSaysOtherwise) {
+  const auto attempts = [this](std::optional<int64_t> retries) {
+    Start([&](StoreConfig& config) {
+      config.provider = "qingstor";
+      config.retry_count = retries;
+    });
+    http_->GoAwayFor(minutes(2));
+    EXPECT_TRUE(store_->Head("a", {}).Is(Code::kUnavailable));
+    return http_->refused();
+  };
+  EXPECT_EQ(attempts(std::nullopt), 4);
+  EXPECT_EQ(attempts(5), 6);
+  EXPECT_EQ(attempts(0), 1);
+}
+
 }  // namespace
 }  // namespace quayfs
