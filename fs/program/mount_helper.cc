@@ -202,7 +202,7 @@ UnmountHelperCall ParseUnmountCall(const std::vector<std::string>& words, std::s
   while (const char flag = reader.Next()) {
     if (flag == kPlain) {
       plain.push_back(reader.value());
-    } else if (flag == 'l') {
+    } else if (flag == 'l' || (flag == kLong && reader.value() == "--lazy")) {
       call.lazy = true;
     } else if (flag == 'f') {
       call.force = true;
@@ -210,8 +210,6 @@ UnmountHelperCall ParseUnmountCall(const std::vector<std::string>& words, std::s
       call.quiet = true;
     } else if (flag == kLong && reader.value() == "--no-wait") {
       call.no_wait = true;
-    } else if (flag == kLong && reader.value() == "--lazy") {
-      call.lazy = true;
     } else if (flag == 'N') {
       *problem = "unmounting in another namespace (-N) is not supported; use nsenter -m";
       return call;
