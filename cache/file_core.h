@@ -222,7 +222,7 @@ class FileCore final : public Evictable,
   Result<Sealing> BeginSeal() QUAY_REQUIRES(mutex_);
   Status FlushForSeal(const Sealing& sealing);
   /// False if what was to be sealed has changed meanwhile.
-  Result<bool> FinishSeal(const Sealing& sealing, Status flushed) QUAY_REQUIRES(mutex_);
+  Result<bool> FinishSeal(const Sealing& sealing, const Status& flushed) QUAY_REQUIRES(mutex_);
 
   UseRef AddUse(ByteRange range) QUAY_REQUIRES(mutex_);
   void RemoveUse(const UseRef& use) QUAY_REQUIRES(mutex_);

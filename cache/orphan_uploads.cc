@@ -136,7 +136,7 @@ Status OrphanUploads::AbortUnknown(const Orphan& orphan, WallTime since, const C
     const bool ours = upload.key == orphan.key && upload.initiated >= since - kClockSlack &&
                       upload.initiated <= orphan.until + kClockSlack;
     if (!ours || used.contains(upload.upload_id)) continue;
-    const Status aborted = store_.AbortUpload(upload.key, upload.upload_id, call);
+    Status aborted = store_.AbortUpload(upload.key, upload.upload_id, call);
     if (!aborted && !aborted.Is(Code::kNotFound)) return aborted;
   }
   return {};

@@ -104,7 +104,7 @@ Status FileCore::FlushForSeal(const Sealing& sealing) {
   return context_.disk.SyncDirectory(DataRoot(context_.config.directory));
 }
 
-Result<bool> FileCore::FinishSeal(const Sealing& sealing, Status flushed) {
+Result<bool> FileCore::FinishSeal(const Sealing& sealing, const Status& flushed) {
   sealing_ = false;
   changed_.NotifyAll();
   if (!flushed) {
