@@ -113,7 +113,7 @@ Status Core::BeginReading(const OpContext& context, OpenDirectory& handle) {
     handle.started = clock_.Steady();
   }
   handle.begun = true;
-  const Status first = ReadPage(context, handle);
+  Status first = ReadPage(context, handle);
   if (first.ok() || !away_) return first;
   // What was known before will do.
   MutexLock lock(mutex_);
