@@ -52,7 +52,7 @@ struct FileSystemConfig {
   /// is one request; for directories, whose times change last, longer.
   Duration write_delay = std::chrono::milliseconds(200);
   Duration directory_write_delay = std::chrono::milliseconds(500);
-  /// And never later than this after the first.
+  /// And never later than this after the first; in a burst (fs/burst.h) not before.
   Duration write_delay_max = std::chrono::seconds(2);
   /// A file that stays open for writing is published this long after its first change.
   Duration open_write_delay = std::chrono::seconds(30);

@@ -41,6 +41,7 @@ Core::Core(const FileSystemConfig& config, ObjectStore& store, Cache& cache, Exe
       table_(keys_),
       state_(cache.state()),
       queue_(std::max<size_t>(config.work_in_flight, 1)),
+      burst_(config.write_delay),
       workers_("reconcile", std::max<size_t>(config.work_in_flight, 1)) {}
 
 // The kernel ends a session without giving back what is open then.

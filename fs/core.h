@@ -50,6 +50,7 @@
 #include "base/mutex.h"
 #include "cache/state/state_db.h"
 #include "fs/attribute_codec.h"
+#include "fs/burst.h"
 #include "fs/copy_range.h"
 #include "fs/file_system.h"
 #include "fs/gates.h"
@@ -360,6 +361,7 @@ class Core final : public FileSystem {
 
   // schedule.cc
   void NoteWorkLocked(Inode& inode) QUAY_REQUIRES(mutex_);
+  void NoteFileLocked(Ino ino, SteadyTime now) QUAY_REQUIRES(mutex_);
   void Hurry(bool hurry);
   void ScheduleLoop();
   /// The next item that is due, now running and its inode busy.
@@ -586,6 +588,7 @@ class Core final : public FileSystem {
   // The reconciler.
   StateDb* const state_;
   WorkQueue queue_ QUAY_GUARDED_BY(mutex_);
+  Burst burst_ QUAY_GUARDED_BY(mutex_);
   std::map<std::string, Removal> removals_ QUAY_GUARDED_BY(mutex_);
   bool removals_hurry_ QUAY_GUARDED_BY(mutex_) = false;
   std::optional<SteadyTime> removals_next_ QUAY_GUARDED_BY(mutex_);  // none is due earlier

@@ -205,6 +205,7 @@ Result<size_t> Core::Write(const OpContext& context, OpenFile& file, uint64_t of
   }
   QUAY_TRY(file.data->WriteWhenRoom(offset, data, context.may_block, context.call));
   MutexLock lock(mutex_);
+  burst_.Wrote(data.size());
   NoteWrittenLocked(context, file, offset + data.size());
   return data.size();
 }

@@ -49,9 +49,21 @@ void Core::NoteWorkLocked(Inode& inode) {
   } else if (inode.is_directory()) {
     queue_.Note(inode.ino, now, config_.directory_write_delay, config_.write_delay_max);
   } else {
-    queue_.Note(inode.ino, now, config_.write_delay, config_.write_delay_max);
+    NoteFileLocked(inode.ino, now);
   }
   WakeSchedulerLocked(queue_.NextDue());
+}
+
+void Core::NoteFileLocked(Ino ino, SteadyTime now) {
+  burst_.Changed(now);
+  // Whoever waits for the bucket, or for room, is not served by holding anything back.
+  if (!burst_.going(now) || urged_ || hurry_) {
+    queue_.LetGo();
+    queue_.Note(ino, now, config_.write_delay, config_.write_delay_max);
+    return;
+  }
+  if (!queue_.holds()) WakeSchedulerLocked(burst_.end());
+  queue_.Hold(ino, now, config_.write_delay, config_.write_delay_max);
 }
 
 // Writers are held back: what is open for writing is published like the rest.
@@ -67,10 +79,12 @@ void Core::ScheduleLoop() {
   MutexLock lock(mutex_);
   while (!stopping_) {
     const SteadyTime now = clock_.Steady();
+    if (!burst_.going(now)) queue_.LetGo();
     StartDueLocked(now);
     StartRemovalsLocked(now);
     Duration nap = std::min<Duration>(kLongestNap, StartProbeLocked().value_or(kLongestNap));
-    for (const auto& due : {queue_.NextDue(), NextRemovalLocked()}) {
+    const auto let_go = queue_.holds() ? std::optional(burst_.end()) : std::nullopt;
+    for (const auto& due : {queue_.NextDue(), NextRemovalLocked(), let_go}) {
       if (due) nap = std::min<Duration>(nap, std::max<Duration>(Duration{0}, *due - now));
     }
     if (nap <= Duration{0}) nap = std::chrono::milliseconds(1);

@@ -24,9 +24,14 @@ Duration PauseAfter(uint64_t failures) {
 bool StoreIsAway(Code code) { return code == Code::kUnavailable || code == Code::kTimedOut; }
 
 void WorkQueue::Schedule(Ino ino, WorkItem& item, SteadyTime due) {
-  deferred_.erase(ino);
   item.due = due;
   due_.insert({due, ino});
+}
+
+void WorkQueue::Unschedule(Ino ino, const WorkItem& item) {
+  due_.erase({item.due, ino});
+  deferred_.erase(ino);
+  held_.erase(ino);
 }
 
 void WorkQueue::Note(Ino ino, SteadyTime now, Duration quiet, Duration cap) {
@@ -42,6 +47,25 @@ void WorkQueue::Note(Ino ino, SteadyTime now, Duration quiet, Duration cap) {
   Schedule(ino, item, std::max(now, std::min(now + quiet, item.first + cap)));
 }
 
+void WorkQueue::Hold(Ino ino, SteadyTime now, Duration quiet, Duration cap) {
+  Note(ino, now, quiet, cap);
+  WorkItem& item = items_.at(ino);
+  if (item.running || item.failures > 0) return;
+  const SteadyTime unheld = item.due;
+  Unschedule(ino, item);
+  Schedule(ino, item, std::max(now, item.first + cap));
+  item.due_unheld = unheld;
+  held_.insert(ino);
+}
+
+void WorkQueue::LetGo() {
+  for (const Ino ino : std::exchange(held_, {})) {
+    WorkItem& item = items_.at(ino);
+    Unschedule(ino, item);
+    Schedule(ino, item, item.due_unheld);
+  }
+}
+
 void WorkQueue::Urge(Ino ino, SteadyTime now) {
   const auto it = items_.find(ino);
   if (it == items_.end() || it->second.running || it->second.due <= now) return;
@@ -52,6 +76,7 @@ void WorkQueue::Urge(Ino ino, SteadyTime now) {
 void WorkQueue::UrgeAll(SteadyTime now) {
   due_.clear();
   deferred_.clear();
+  held_.clear();
   for (auto& [ino, item] : items_) {
     if (!item.running) Schedule(ino, item, std::min(item.due, now));
   }
@@ -71,7 +96,6 @@ void WorkQueue::Drop(Ino ino) {
   if (it == items_.end()) return;
   QUAY_DCHECK(!it->second.running);
   Unschedule(ino, it->second);
-  deferred_.erase(ino);
   items_.erase(it);
 }
 
@@ -90,7 +114,6 @@ bool WorkQueue::TakeThis(Ino ino, SteadyTime now) {
     item.first = now;
   } else {
     Unschedule(ino, item);
-    deferred_.erase(ino);
   }
   item.running = true;
   item.again = false;
@@ -183,7 +206,12 @@ bool WorkQueue::InvariantsHold() const {
     running += item.running ? 1 : 0;
     if (due_.contains({item.due, ino}) == item.running) return false;
     if (item.error_reported && !item.error) return false;
-    if (item.running && deferred_.contains(ino)) return false;
+    if (item.running && (deferred_.contains(ino) || held_.contains(ino))) return false;
+    if (deferred_.contains(ino) && held_.contains(ino)) return false;
+  }
+  for (const Ino ino : held_) {
+    const auto held = items_.find(ino);
+    if (held == items_.end() || held->second.due < held->second.due_unheld) return false;
   }
   return running == running_ && due_.size() + running == items_.size() && limit_ >= 1 &&
          limit_ <= most_;

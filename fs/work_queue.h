@@ -13,7 +13,8 @@
 //   *  noted again: it stays queued when the work succeeds.   ** or waiting, if noted again.
 //
 // Waiting gathers changes: an item is due a quiet time after its last change, but no later than a
-// limit after its first. After a failure it is due after a pause that doubles (from half a second
+// limit after its first. One that is held waits for that limit, or until all that is held is let
+// go. After a failure it is due after a pause that doubles (from half a second
 // to a minute); noting it again does not shorten the pause, Urge() does. While the store does not
 // answer at all (Outage), one item at a time is tried, and the first success makes everything due.
 //
@@ -40,6 +41,7 @@ bool StoreIsAway(Code code);
 struct WorkItem {
   SteadyTime first{};  // noted
   SteadyTime due{};
+  SteadyTime due_unheld{};  // of one that is held
   bool running = false;
   bool again = false;  // noted while running
   uint64_t failures = 0;
@@ -54,6 +56,12 @@ class WorkQueue {
 
   /// `ino` needs work: due `quiet` from now, at most `cap` after it was first noted.
   void Note(Ino ino, SteadyTime now, Duration quiet, Duration cap);
+  /// The same, but due only when `cap` is over, until LetGo().
+  void Hold(Ino ino, SteadyTime now, Duration quiet, Duration cap);
+  /// What is held is due when it would be if it had only been noted.
+  void LetGo();
+  /// Whether anything is held.
+  bool holds() const { return !held_.empty(); }
   /// Due now, whatever has failed before. Nothing if it is not queued.
   void Urge(Ino ino, SteadyTime now);
   void UrgeAll(SteadyTime now);
@@ -98,7 +106,7 @@ class WorkQueue {
 
  private:
   void Schedule(Ino ino, WorkItem& item, SteadyTime due);
-  void Unschedule(Ino ino, const WorkItem& item) { due_.erase({item.due, ino}); }
+  void Unschedule(Ino ino, const WorkItem& item);
   size_t allowed() const { return outage_ ? 1 : limit_; }
 
   const size_t most_;
@@ -109,6 +117,7 @@ class WorkQueue {
   std::map<Ino, WorkItem> items_;
   std::set<std::pair<SteadyTime, Ino>> due_;  // the waiting ones
   std::set<Ino> deferred_;                    // of these
+  std::set<Ino> held_;                        // others of these
   uint64_t wakes_ = 0;
 };
 

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <atomic>
+#include <string>
 #include <thread>
 
 #include "tests/unit/fs/core_fixture.h"
@@ -175,6 +177,33 @@ TEST_F(CoreTest, NothingWaitsForTheBucketUntilItIsQuietAndThenItIsOneRequest) {
   EXPECT_EQ(store_->Count("Put"), 1);
   EXPECT_EQ(store_->Total(), 1);
   EXPECT_THAT(Keys(), ElementsAre("final"));
+}
+
+TEST_F(CoreTest, WhileManyFilesAreWrittenTheyWaitForAPauseOrTheLimit) {
+  // The first ones were due before it showed that there are many.
+  std::atomic<int> later_ones = 0;
+  store_->before = [&](const std::string& operation, const std::string& key) -> Status {
+    if (operation == "Put" && std::stoi(key.substr(1)) >= 60) ++later_ones;
+    return {};
+  };
+  const auto write = [&](const std::string& name) {
+    const auto file = Open(name, O_CREAT | O_WRONLY);
+    EXPECT_OK(WriteAt(*file, 0, "x"));
+    EXPECT_OK(Close(*file));
+    clock_.Advance(std::chrono::milliseconds(5));
+  };
+  ASSERT_TRUE(List("").ok());
+  store_->Reset();
+  constexpr int kFiles = 300;
+  for (int i = 0; i < kFiles; ++i) write("a" + std::to_string(i));
+  EXPECT_EQ(later_ones, 0);
+  clock_.Advance(config_.write_delay);
+  while (fs_->pending().files > 0) std::this_thread::yield();
+  EXPECT_EQ(store_->Count("Put"), kFiles);
+  later_ones = 0;
+  for (int i = 0; later_ones == 0; ++i) write("b" + std::to_string(i));  // without a pause
+  Sync();
+  store_->before = nullptr;
 }
 
 TEST_F(CoreTest, WhatWaitsForAFailureDoesNotShortenItsPause) {

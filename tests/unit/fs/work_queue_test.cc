@@ -43,6 +43,50 @@ TEST_F(WorkQueueTest, AnItemIsDueAQuietTimeAfterItsLastChangeButNotForEver) {
   Check();
 }
 
+TEST_F(WorkQueueTest, WhatIsHeldWaitsForItsLimitOrUntilItIsLetGo) {
+  const SteadyTime first = now_;
+  queue_.Hold(1, now_, kQuiet, kCap);
+  now_ += milliseconds(100);
+  queue_.Hold(2, now_, kQuiet, kCap);
+  now_ += milliseconds(150);
+  EXPECT_FALSE(queue_.Take(now_)) << "the first would be due";
+  Check();
+  queue_.LetGo();
+  EXPECT_FALSE(queue_.holds());
+  EXPECT_EQ(queue_.Take(now_), Ino{1});
+  EXPECT_FALSE(queue_.Take(now_)) << "the second was changed 150 ms ago";
+  queue_.Succeed(1, now_, false);
+  queue_.Hold(2, now_, kQuiet, kCap);
+  EXPECT_EQ(queue_.Find(2)->due, first + milliseconds(100) + kCap);
+  Check();
+  now_ = queue_.Find(2)->due;
+  EXPECT_EQ(queue_.Take(now_), Ino{2});
+  EXPECT_FALSE(queue_.holds());
+  Check();
+}
+
+TEST_F(WorkQueueTest, HoldingSomethingDelaysNoRetryAndNobodyWhoWaits) {
+  ASSERT_TRUE(queue_.TakeThis(1, now_));
+  queue_.Fail(1, Refused(), now_);
+  const SteadyTime due = queue_.Find(1)->due;
+  queue_.Hold(1, now_, kQuiet, kCap);
+  EXPECT_EQ(queue_.Find(1)->due, due);
+  EXPECT_FALSE(queue_.holds());
+  queue_.Hold(2, now_, kQuiet, kCap);
+  queue_.Hold(3, now_, kQuiet, kCap);
+  queue_.Urge(2, now_);
+  Check();
+  EXPECT_EQ(queue_.Take(now_), Ino{2});
+  queue_.HastenAll(now_);
+  EXPECT_EQ(queue_.Take(now_), Ino{3});
+  queue_.Hold(3, now_, kQuiet, kCap);
+  EXPECT_TRUE(queue_.Find(3)->again);
+  queue_.Hold(4, now_, kQuiet, kCap);
+  queue_.Drop(4);
+  EXPECT_FALSE(queue_.holds());
+  Check();
+}
+
 TEST_F(WorkQueueTest, WhatIsNotedWhileItRunsStaysQueued) {
   Note(1);
   now_ += kQuiet;
@@ -118,9 +162,15 @@ TEST_F(WorkQueueTest, RandomHistoriesKeepTheInvariants) {
   for (int step = 0; step < 20'000; ++step) {
     now_ += milliseconds(random() % 50);
     const Ino ino = random() % 10 + 1;
-    switch (random() % 6) {
+    switch (random() % 8) {
       case 0:
         Note(ino);
+        break;
+      case 6:
+        queue_.Hold(ino, now_, kQuiet, kCap);
+        break;
+      case 7:
+        if (random() % 8 == 0) queue_.LetGo();
         break;
       case 1:
         queue_.Urge(ino, now_);
