@@ -75,7 +75,7 @@ Status Core::CarryOutExchangeLocked(Inode& from, Inode& one, Inode& into, Inode&
     if (inode->stored || inode->moved || inode == &one || inode == &other)
       SaveLocked(*inode, &batch);
   }
-  const Status committed = CommitLocked(std::move(batch));
+  Status committed = CommitLocked(std::move(batch));
   if (!committed.ok()) {
     table_.Move(one, into, AsideName(one));
     table_.Move(other, into, new_name);

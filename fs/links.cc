@@ -257,7 +257,7 @@ Status Core::KnowNames(const OpContext& context, Ino ino) {
       QUAY_ASSIGN(const Ino there, FindPath(context, place));
       for (const Ino found : {there, MovedFrom(place)}) {
         if (found == 0 || found == ino) continue;
-        const Status known = EnsureAttributes(context, found);
+        Status known = EnsureAttributes(context, found);
         if (!known.ok() && !known.Is(Code::kNotFound) && !known.Is(Code::kChanged)) return known;
       }
     }
@@ -333,7 +333,7 @@ Status Core::AddNameLocked(Inode& file, Inode& directory, std::string_view new_n
   SaveLocked(directory, &batch);
   SaveLocked(file, &batch);
   SaveLocked(name, &batch);
-  const Status committed = CommitLocked(std::move(batch));
+  Status committed = CommitLocked(std::move(batch));
   if (!committed.ok()) {
     file.attributes = file_before;
     file.attributes_dirty = dirty_before;

@@ -243,14 +243,13 @@ Status Core::FetchAttributes(const OpContext& context, Ino ino) {
     if (head.ok()) {
       ApplyHeadLocked(*inode, *head);
       RememberLocked(*inode);
-    } else if (head.code() == Code::kNotFound && inode->is_directory()) {
-      ApplyDefaultsLocked(*inode);  // it exists by what is in it
+    } else if (inode->is_directory() &&
+               (head.code() == Code::kNotFound || head.code() == Code::kPermissionDenied)) {
+      // It exists by what is in it; no right to list and no marker look the same.
+      ApplyDefaultsLocked(*inode);
       inode->attributes_known = true;
     } else if (head.code() == Code::kNotFound && inode->steps == 0) {
       GoneLocked(*inode);
-    } else if (head.code() == Code::kPermissionDenied && inode->is_directory()) {
-      ApplyDefaultsLocked(*inode);  // no right to list and no marker look the same
-      inode->attributes_known = true;
     }
   }
   SettleErased();

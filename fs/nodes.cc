@@ -211,7 +211,7 @@ Status Core::RemoveName(const OpContext& context, Ino parent, std::string_view n
       KeepDirectoryLocked(*from, &batch);
       TouchFolderLocked(*from);
       SaveLocked(*from, &batch);
-      const Status committed = CommitLocked(std::move(batch));
+      Status committed = CommitLocked(std::move(batch));
       if (!committed.ok()) {
         from->attributes = before;
         UndoDropLocked(drop);

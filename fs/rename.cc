@@ -93,7 +93,7 @@ Status Core::KnowDirectory(const OpContext& context, Ino directory) {
     QUAY_TRY(MayWait(context));
   }
   QUAY_ASSIGN(OpenDirectory * handle, OpenDir(context, directory));
-  const Status read = ReadDir(context, *handle, 0, /*plus=*/false,
+  Status read = ReadDir(context, *handle, 0, /*plus=*/false,
                               [](const DirectoryEntry&, uint64_t) { return true; });
   ReleaseDir(handle);
   return read;
@@ -112,7 +112,7 @@ Status Core::KnowTree(const OpContext& context, Ino directory) {
     if (unknown.empty()) return {};
     QUAY_TRY(MayWait(context));
     for (const Ino ino : unknown) {
-      const Status known = KnowDirectory(context, ino);
+      Status known = KnowDirectory(context, ino);
       if (!known.ok() && !known.Is(Code::kNotFound) && !known.Is(Code::kChanged)) return known;
     }
     // With little trust in what was seen a moment ago there would be no end.
@@ -174,7 +174,7 @@ Status Core::CarryOutRenameLocked(const RenamePlan& plan) {
     if (inode->is_directory()) KeepLongFolderLocked(*inode, &batch);
     if (inode == &source || inode->stored || inode->moved) SaveLocked(*inode, &batch);
   }
-  const Status committed = CommitLocked(std::move(batch));
+  Status committed = CommitLocked(std::move(batch));
   if (!committed.ok()) {
     table_.Move(source, from, old_name);
     if (drop) UndoDropLocked(*drop);

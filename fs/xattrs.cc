@@ -83,7 +83,7 @@ Status Core::CommitXattrsLocked(Inode& inode, const XattrState& values_before,
   if (!inode.linked()) return {};
   StateBatch batch;
   SaveLocked(inode, &batch);
-  const Status committed = CommitLocked(std::move(batch));
+  Status committed = CommitLocked(std::move(batch));
   if (!committed.ok()) {
     *inode.xattrs = values_before;
     inode.attributes = attributes_before;

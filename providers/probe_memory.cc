@@ -121,7 +121,7 @@ Status ProbeMemory::Remember(const std::string& subject, const ProbeReport& repo
     QUAY_TRY(file->SyncData());
     return disk_.Rename(unfinished, path);
   };
-  const Status written = write();
+  Status written = write();
   if (!written) {
     Ignore(disk_.RemoveFile(unfinished));  // it may not be there
     return written;

@@ -19,7 +19,7 @@ constexpr std::string_view kMountsScript =
     "while read -r _ point type _; do [ \"$type\" = fuse.quayfs ] && printf \"%b\\n\" \"$point\"; "
     "done </proc/mounts";
 
-std::string FirstLine(std::string text) {
+std::string FirstLine(const std::string& text) {
   return text.substr(0, std::min(text.find('\n'), text.size()));
 }
 
@@ -49,7 +49,7 @@ void Describe(const CLI::App& app, const std::string& path, std::vector<CommandS
     std::vector<std::string> names = each->get_aliases();
     names.insert(names.begin(), each->get_name());
     for (const std::string& name : names)
-      Describe(*each, path.empty() ? name : path + " " + name, commands);
+      Describe(*each, path.empty() ? name : fmt::format("{} {}", path, name), commands);
   }
 }
 

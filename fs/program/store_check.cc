@@ -227,7 +227,7 @@ class StoreCheck {
   Status TwoParts(const Capabilities& can) {
     QUAY_ASSIGN(const std::string upload,
                 store_.CreateUpload(copy_, Properties(), Within(kStepTimeout)));
-    const Status done = SendTwoParts(can, upload);
+    Status done = SendTwoParts(can, upload);
     if (done) return done;
     const Status aborted = store_.AbortUpload(copy_, upload, Within(kStepTimeout));
     if (aborted.Is(Code::kPermissionDenied)) {
