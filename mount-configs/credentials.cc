@@ -157,7 +157,7 @@ std::string FindProgram(const std::string& name, const Environment& environment)
   if (name.empty() || name.find('/') != std::string::npos) return name;
   const std::string path = environment("PATH").value_or("/usr/local/bin:/usr/bin:/bin");
   for (const std::string_view directory : Split(path, ':')) {
-    const std::string candidate = fmt::format("{}/{}", directory, name);
+    std::string candidate = fmt::format("{}/{}", directory, name);
     if (!directory.empty() && ::access(candidate.c_str(), X_OK) == 0) return candidate;
   }
   return name;

@@ -227,7 +227,7 @@ Result<std::string> Convert(const ForeignRow& row, const std::optional<std::stri
     default:
       break;
   }
-  const std::string text = value.value_or("");
+  std::string text = value.value_or("");
   switch (row.units) {
     case Units::kMebibytes:
       return IsNumber(text) ? text + "MiB" : text;

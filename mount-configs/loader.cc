@@ -132,7 +132,7 @@ Result<std::string> FindMountConfig(const std::string& path_or_name, const LoadO
   const std::vector<std::string> directories = Directories(options);
   std::string looked;
   for (const std::string& directory : directories) {
-    const std::string path = fmt::format("{}/{}{}", directory, path_or_name, kSuffix);
+    std::string path = fmt::format("{}/{}{}", directory, path_or_name, kSuffix);
     if (Exists(path)) return path;
     looked += (looked.empty() ? "" : " and ") + path;
   }

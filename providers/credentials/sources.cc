@@ -154,7 +154,7 @@ s3::HttpConfig LocalHttp() {
 // ---- Documents.
 
 /// ISO 8601 in UTC, or with an offset such as +08:00, as some tools write it.
-Result<WallTime> ParseExpiry(std::string text) {
+Result<WallTime> ParseExpiry(const std::string& text) {
   constexpr size_t kOffset = 6;
   if (text.size() <= kOffset) return ParseIso(text);
   const std::string offset = text.substr(text.size() - kOffset);
@@ -412,7 +412,7 @@ class Sources final : public s3::CredentialSource {
   }
 
   std::string StsUrl(const std::string& region) const {
-    const std::string given = Variable("AWS_ENDPOINT_URL_STS");
+    std::string given = Variable("AWS_ENDPOINT_URL_STS");
     if (!given.empty()) return given;
     if (region.empty()) return "https://sts.amazonaws.com/";
     const bool china = region.starts_with("cn-");

@@ -86,7 +86,7 @@ std::string CompareChildren(const std::string& path, ModelNode& node, bool with_
       report += fmt::format("{}/{}: not listed\n", path, name);
   }
   for (const auto& [name, child] : node.children)
-    report += CompareNode(path + "/" + name, *child, with_ino);
+    report += CompareNode(fmt::format("{}/{}", path, name), *child, with_ino);
   return report;
 }
 
@@ -122,7 +122,8 @@ void AddObjectsOf(const ModelNode& node, const std::string& key,
     return;
   }
   (*objects)[key + "/"] = "";
-  for (const auto& [name, child] : node.children) AddObjectsOf(*child, key + "/" + name, objects);
+  for (const auto& [name, child] : node.children)
+    AddObjectsOf(*child, fmt::format("{}/{}", key, name), objects);
 }
 
 }  // namespace

@@ -149,6 +149,7 @@ TEST_F(DurabilityTest, AnFsyncThatReturnedHasPublished) {
   ASSERT_NO_FATAL_FAILURE(env().Mount({"-o", "upload_cutoff=256KiB,chunk_size=5MiB"}));
   server().SetDelay(std::chrono::milliseconds(3));
   std::vector<std::thread> threads;
+  threads.reserve(kThreads);
   for (int i = 0; i < kThreads; ++i)
     threads.emplace_back([=, this] { FsyncAtRandom(i, seed + static_cast<uint64_t>(i), count); });
   for (std::thread& thread : threads) thread.join();

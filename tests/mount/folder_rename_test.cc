@@ -35,6 +35,7 @@ class FolderRenameTest : public ServerTest {
   }
   static std::vector<std::string> Expected() {
     std::vector<std::string> names;
+    names.reserve(kObjects);
     for (int i = 0; i < kObjects; ++i) names.push_back(Name(i));
     std::sort(names.begin(), names.end());
     return names;
@@ -42,7 +43,7 @@ class FolderRenameTest : public ServerTest {
   std::vector<std::string> Found(const std::string& folder) const {
     std::vector<std::string> names;
     for (const std::string& below : Names(Path(folder))) {
-      for (const std::string& name : Names(Path(folder + "/" + below)))
+      for (const std::string& name : Names(Path(fmt::format("{}/{}", folder, below))))
         names.push_back(fmt::format("{}/{}", below, name));
     }
     return names;

@@ -3,6 +3,7 @@
 // What the program says of itself: each command's --help fits a terminal and has an example, and
 // whatever the manual and the guides tell people to type are commands and options that there are.
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -72,7 +73,7 @@ std::string WhatIsWrong(const std::string& line) {
   std::string path;
   for (std::string word : WordsOf(line)) {
     if (word.find_first_of("|>;&#") == 0) break;
-    const std::string below = path.empty() ? word : path + " " + word;
+    const std::string below = path.empty() ? word : fmt::format("{} {}", path, word);
     if (AllCommands().contains(below)) {
       path = below;
       continue;
@@ -82,7 +83,7 @@ std::string WhatIsWrong(const std::string& line) {
     if (word[0] != '-' || word == "-") continue;
     word.resize(std::min(word.find('='), word.size()));
     if (!AllCommands().at(path).contains(word))
-      return "'quayfs " + path + "' has no option '" + word + "'";
+      return fmt::format("'quayfs {}' has no option '{}'", path, word);
   }
   return path.empty() && !line.empty() && line.find("--") == std::string::npos ? "no command" : "";
 }

@@ -34,7 +34,7 @@ class RegionTest : public ::testing::Test {
     std::filesystem::remove_all(folder_, ignored);
   }
   std::string Config(const std::string& place) {
-    const std::string path = folder_ / "n.toml";
+    std::string path = folder_ / "n.toml";
     std::ofstream(path) << "provider = \"kodo\"\nbucket = \"test\"\n"
                         << place << "discovery_endpoint = \"" << server_->endpoint() << "\"\n"
                         << "[credentials]\naccess_key_id = \"test-key\"\n"

@@ -3,6 +3,7 @@
 // What well-known programs cost in requests, with 20 ms added to each. Times are printed for
 // people.
 
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <chrono>
@@ -31,7 +32,7 @@ class WorkloadsTest : public ServerTest {
     return RunCommand({"sh", "-c", "command -v " + program}).status == 0;
   }
   std::string MakeTree() {
-    const std::string tree = env().directory() + "/tree";
+    std::string tree = env().directory() + "/tree";
     for (int d = 0; d < kFolders; ++d) {
       const std::string folder = tree + "/d" + std::to_string(d);
       std::filesystem::create_directories(folder);
@@ -62,7 +63,7 @@ class WorkloadsTest : public ServerTest {
   void ExpectTree(const std::string& tree, const std::string& name) {
     for (int d = 0; d < kFolders; ++d) {
       for (int f = 0; f < kFilesPerFolder; ++f) {
-        const std::string path = "/d" + std::to_string(d) + "/f" + std::to_string(f);
+        const std::string path = fmt::format("/d{}/f{}", d, f);
         ASSERT_EQ(server().Body("test", env().prefix() + name + path), ReadFile(tree + path));
       }
     }

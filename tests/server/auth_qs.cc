@@ -45,7 +45,7 @@ std::string Resource(const AuthTarget& target) {
     if (IsCovered(name)) items.push_back(value.empty() ? name : name + "=" + value);
   }
   std::sort(items.begin(), items.end());
-  for (size_t i = 0; i < items.size(); ++i) path += (i == 0 ? "?" : "&") + items[i];
+  for (size_t i = 0; i < items.size(); ++i) path.append(i == 0 ? "?" : "&").append(items[i]);
   return path;
 }
 

@@ -85,7 +85,7 @@ Outcome<std::string> IdentityService::Assume(S3Request& request) const {
   const Outcome<std::string> body = ReceiveText(request.payload(), kFormMax);
   if (!body) return body.error();
   const Query form(*body);
-  const std::string action = form.Get("Action");
+  std::string action = form.Get("Action");
   if (form.Get("Version") != kStsVersion) {
     return S3Error(400, "InvalidAction", "no such version of the API");
   }

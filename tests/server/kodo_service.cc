@@ -82,7 +82,7 @@ Problem KodoService::Authenticate(const RequestHead& head, const std::string& bo
   if (!authorization.starts_with("Qiniu ") || colon == std::string::npos)
     return S3Error(401, "", "bad token");
   const std::string access_key = authorization.substr(6, colon - 6);
-  const Problem wrong = S3Error(401, "", "bad token");
+  Problem wrong = S3Error(401, "", "bad token");
   const auto account =
       std::find_if(config_.accounts.begin(), config_.accounts.end(),
                    [&](const Account& a) { return a.access_key_id == access_key; });

@@ -76,7 +76,7 @@ class Credentials : public ::testing::Test {
   ~Credentials() override { std::filesystem::remove_all(folder_); }
 
   std::string Write(const std::string& name, const std::string& text) {
-    const std::string path = (folder_ / name).string();
+    std::string path = (folder_ / name).string();
     std::ofstream(path, std::ios::trunc) << text;
     return path;
   }
