@@ -94,7 +94,7 @@ Status Core::KnowDirectory(const OpContext& context, Ino directory) {
   }
   QUAY_ASSIGN(OpenDirectory * handle, OpenDir(context, directory));
   Status read = ReadDir(context, *handle, 0, /*plus=*/false,
-                              [](const DirectoryEntry&, uint64_t) { return true; });
+                        [](const DirectoryEntry&, uint64_t) { return true; });
   ReleaseDir(handle);
   return read;
 }

@@ -35,11 +35,11 @@ struct StoreConfig {
   bool anonymous = false;            // sign nothing although no key is given
   // Kodo's native API beside S3: moves, and creation that never replaces (protocol.md 1.6).
   bool native = false;
-  std::string native_endpoint;  // of the resource manager; "" for that of the region
-  std::string native_bucket;    // if the bucket has another name there
+  std::string native_endpoint;     // of the resource manager; "" for that of the region
+  std::string native_bucket;       // if the bucket has another name there
   std::string discovery_endpoint;  // of the service that knows the regions of buckets; see kodo/
-  std::string scratch_prefix;   // below it objects may lie for a moment; "" or ends with '/'
-  bool create_bucket = false;   // if it is not there: with bucket_acl (else acl), in region
+  std::string scratch_prefix;      // below it objects may lie for a moment; "" or ends with '/'
+  bool create_bucket = false;      // if it is not there: with bucket_acl (else acl), in region
 
   // Extended parameters (protocol.md 4.2 to 4.6).
   std::optional<s3::SignatureVersion> signature_version;
