@@ -23,11 +23,6 @@ namespace {
 
 using nlohmann::json;
 
-json Part(const json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_object() ? *found : json::object();
-}
-
 uint64_t Number(const json& object, const char* key) {
   const auto found = object.find(key);
   return found != object.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
@@ -68,8 +63,8 @@ std::vector<OtherDaemon> ListDaemons() {
 }
 
 std::string WhyStillThere(const OtherDaemon& daemon) {
-  const json leaving = Part(daemon.status, "leaving");
-  const json pending = Part(daemon.status, "pending");
+  const json leaving = Object(daemon.status, "leaving");
+  const json pending = Object(daemon.status, "pending");
   const std::string place = daemon.mount_point();
   const uint64_t files = Number(pending, "files");
   std::string text = fmt::format("{} has been unmounted", place);

@@ -71,11 +71,6 @@ uint64_t Number(const json& object, const char* key) {
   return found->is_number_unsigned() || found->get<int64_t>() > 0 ? found->get<uint64_t>() : 0;
 }
 
-json Object(const json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_object() ? *found : json::object();
-}
-
 /// "put_if_absent, copy (profile); part_copy (probe)": the capabilities that are `wanted`.
 std::string CapabilityList(const json& status, bool wanted) {
   const json honoured = Object(status, "capabilities");
@@ -150,11 +145,6 @@ json SetAsideJson(const std::vector<SetAside>& set_aside) {
                     {"why", one.why}});
   }
   return list;
-}
-
-json Array(const json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_array() ? *found : json::array();
 }
 
 std::string PendingLine(const json& pending) {

@@ -27,16 +27,6 @@ constexpr size_t kKindsShown = 4;
 constexpr size_t kListed = 3;  // of conflicts and retries
 constexpr int kBarWidth = 20;
 
-json Object(const json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_object() ? *found : json::object();
-}
-
-json Array(const json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_array() ? *found : json::array();
-}
-
 double Number(const json& object, const char* key) {
   const auto found = object.find(key);
   return found != object.end() && found->is_number() ? found->get<double>() : 0;
