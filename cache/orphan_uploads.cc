@@ -31,11 +31,12 @@ std::optional<WallTime> UnknownSince(std::string_view upload_id) {
   return WallTime(Duration(nanoseconds));
 }
 
-}  // namespace
-
+/// Stands for the id of an upload that is being created from `now` on.
 std::string UnknownUpload(WallTime now) {
   return std::string(kUnknown) + std::to_string(now.time_since_epoch().count());
 }
+
+}  // namespace
 
 Result<std::string> CreateRecorded(const UploadRecords& records, const std::string& key,
                                    const ObjectProperties& properties, WallTime now,

@@ -5,9 +5,10 @@
 // upload is gone; what the store does not take now is tried again, in this mount or the next.
 //
 // An upload whose id nobody has learned, because the process or the answer was lost while it was
-// being created, is known by its key and the time: its row says UnknownUpload(time) in place of an
-// id. It is looked for in the store's list of the key's uploads. The database knows those that are
-// used; what else was initiated from that time until it is looked for is taken to be ours.
+// being created, is known by its key and the time: its row has a mark with the time in place of
+// an id, that begins with the byte 1, as no store's ids do. It is looked for in the store's list of
+// the key's uploads. The database knows those that are used; what else was initiated from that time
+// until it is looked for is taken to be ours.
 
 #pragma once
 
@@ -22,10 +23,6 @@
 #include "providers/object_store.h"
 
 namespace quayfs {
-
-/// Stands for the id of an upload that is being created from `now` on. No store gives out such an
-/// id: it begins with the byte 1.
-std::string UnknownUpload(WallTime now);
 
 /// Thread-safe. One thread, which is there only while there is something to do.
 class OrphanUploads {
