@@ -4,9 +4,8 @@
 // libcurl.
 //
 //   bench_transfer down ...   parallel ranged GETs, each written to its place in a file
-//   bench_transfer up ...     a parallel multipart upload of a file; with --final-copy the object
-//   is
-//                             then copied onto itself with other metadata
+//   bench_transfer up ...     a parallel multipart upload of a file, and with --final-copy a
+//                             copy of the object onto itself with other metadata
 //
 // One thread, one multi handle, as many easy handles as parts in flight. No retries, no checks of
 // the content, no memory of its own beyond libcurl's buffers. Bodies are not signed unless asked
