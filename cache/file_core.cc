@@ -247,6 +247,7 @@ Status FileCore::WriteLocked(uint64_t offset, std::span<const std::byte> data) {
   if (range.end > extents_.size()) QUAY_TRY(TrimLocal());
   QUAY_TRY(TellBeforeWrite(range));
   const Saved before = SaveDirty(*file, range);
+  StopSending();
   Status written = file->Write(offset, data);
   // C1: the bytes first, or the database would call bytes newer that were never written.
   if (written) written = TellWrite(range);
@@ -263,6 +264,7 @@ Status FileCore::WriteLocked(uint64_t offset, std::span<const std::byte> data) {
 Status FileCore::TruncateLocked(uint64_t size) {
   const uint64_t present = extents_.size();
   if (size == present) return {};
+  StopSending();
   if (size > present) {
     // The local file grows along, so that one which lost its end can be told by its length.
     QUAY_TRY(TrimLocal());
@@ -605,6 +607,7 @@ void FileCore::TruncateForNewBase() {
 
 void FileCore::ReplaceLocked(const BaseVersion& base, std::vector<std::stop_source>* stops) {
   QUAY_DCHECK(!extents_.modified());
+  StopSending();
   const uint64_t before = extents_.size();
   DropClean({0, before});
   AbandonFetches(stops);

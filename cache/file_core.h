@@ -253,8 +253,15 @@ class FileCore final : public Evictable,
   using Published = std::optional<ObjectInfo>;
   Result<UploadPlan> PlanNow() QUAY_REQUIRES(mutex_);
   Result<ObjectInfo> PublishAlone(PublishRequest request, const CallOptions& call);
-  Result<Published> PutSmall(const PublishRequest& request, const CallOptions& call);
-  Result<Published> PutLarge(const PublishRequest& request, const CallOptions& call);
+  Result<Published> PutFromMemory(UploadPlan::Kind kind, const PublishRequest& request,
+                                  const CallOptions& call);
+  /// `request` may get another condition, as by ResolveUnsettled.
+  Result<Published> PutFromFile(PublishRequest* request, const CallOptions& call);
+  Result<Published> PutFromCopy(const PublishRequest& request, const CallOptions& call);
+  /// The file is still what GatherWhole has gathered.
+  bool StillWhole(uint64_t size) const QUAY_REQUIRES(mutex_);
+  /// Before a byte of the local file changes that a publication may be reading.
+  void StopSending() QUAY_REQUIRES(mutex_);
   Result<Published> PutAndSettle(const PublishRequest& request, const DataSource& source,
                                  const CallOptions& call);
   Result<ObjectInfo> TellPut(const Unsettled& attempt);
@@ -384,6 +391,9 @@ class FileCore final : public Evictable,
   bool publishing_ QUAY_GUARDED_BY(mutex_) = false;
   bool commit_in_flight_ QUAY_GUARDED_BY(mutex_) = false;  // the base may change any moment
   bool writers_paused_ QUAY_GUARDED_BY(mutex_) = false;
+  /// The local file itself is the body of a PUT: set before any byte of it changes, so that none
+  /// that has changed is sent. Null: it is not. Also read by the request's own thread.
+  std::shared_ptr<std::atomic<bool>> sending_ QUAY_GUARDED_BY(mutex_);
   std::optional<Unsettled> unsettled_ QUAY_GUARDED_BY(mutex_);
   SessionRef session_ QUAY_GUARDED_BY(mutex_);  // sent ahead, or in the hands of a publication
 

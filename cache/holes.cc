@@ -31,6 +31,7 @@ Status FileCore::ZeroLocked(ByteRange range) {
   QUAY_ASSIGN(std::shared_ptr<DiskFile> file, OpenLocal());
   QUAY_TRY(TellBeforeWrite(range));
   const Saved before = SaveDirty(*file, range);
+  StopSending();
   Status done = file->PunchHole(range);
   // Its length tells a file that lost its end.
   if (done && local_length_ < range.end) done = file->Truncate(range.end);

@@ -68,10 +68,13 @@ Result<bool> ReadsAsZeros(const DataSource& source) {
 }
 
 Status LocalSource::Read(uint64_t offset, std::span<std::byte> out) const {
-  if (stale_ != nullptr && stale_->load()) {
-    return Error(Code::kCancelled, "the file changed while this part of it was being sent");
-  }
-  return ReadLocal(*file_, range_.begin + offset, out, length_);
+  const auto is_stale = [this] { return stale_ != nullptr && stale_->load(); };
+  Status read;
+  if (!is_stale()) read = ReadLocal(*file_, range_.begin + offset, out, length_);
+  // Whoever has seen a byte that a write changed sees what was stored before that write: the system
+  // calls on both sides keep the order.
+  if (is_stale()) return Error(Code::kCancelled, "the file changed while it was being sent");
+  return read;
 }
 
 }  // namespace quayfs

@@ -27,8 +27,9 @@ Status CopyLocal(const DiskFile& from, DiskFile& to, ByteRange range, uint64_t l
 Result<bool> ReadsAsZeros(const DataSource& source);
 
 /// A range of a local file as the body of a request; constant memory. If `stale` becomes true,
-/// because somebody has written into the range, it fails with kCancelled instead of sending on what
-/// will not be used.
+/// because somebody writes into the range, it fails with kCancelled instead of sending on what will
+/// not be used. Where `stale` is set before the first byte changes, every byte that is read is one
+/// of the time before.
 class LocalSource final : public DataSource {
  public:
   LocalSource(std::shared_ptr<const DiskFile> file, ByteRange range, uint64_t length,

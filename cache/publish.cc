@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "base/text.h"
 #include "cache/file_core.h"
 #include "cache/local_file.h"
 #include "cache/unsettled.h"
@@ -20,6 +21,8 @@ namespace {
 // A file that changes its kind (small, large) this often while it is being published is left for
 // later.
 constexpr int kMaxPlans = 16;
+// A file that is written to this often while it is sent as it lies there is copied first.
+constexpr int kMaxInterruptions = 3;
 
 /// A PUT on its way through the transfers, and whoever waits for it.
 struct PutState {
@@ -100,10 +103,10 @@ Result<ObjectInfo> FileCore::PublishAlone(PublishRequest request, const CallOpti
       }
     }
     for (std::stop_source& stop : stops) stop.request_stop();
-    Result<Published> published = kind == UploadPlan::Kind::kPut ? PutSmall(request, call)
-                                  : kind == UploadPlan::Kind::kPutFromCopy
-                                      ? PutLarge(request, call)
-                                      : PutMultipart(request, call);
+    Result<Published> published =
+        kind == UploadPlan::Kind::kPut           ? PutFromMemory(kind, request, call)
+        : kind == UploadPlan::Kind::kPutFromFile ? PutFromFile(&request, call)
+                                                 : PutMultipart(request, call);
     if (!published) return published.error();
     if (published->has_value()) return **std::move(published);
   }
@@ -156,12 +159,16 @@ Status FileCore::SnapshotWhole(std::span<std::byte> out) {
   return ReadLocal(*file, 0, out, local_length_);
 }
 
-Result<FileCore::Published> FileCore::PutSmall(const PublishRequest& request,
-                                               const CallOptions& call) {
+bool FileCore::StillWhole(uint64_t size) const {
+  return extents_.size() == size && extents_.Readable({0, size}) && broken_.empty();
+}
+
+Result<FileCore::Published> FileCore::PutFromMemory(UploadPlan::Kind kind,
+                                                    const PublishRequest& request,
+                                                    const CallOptions& call) {
   while (true) {
     UseRef use;
-    QUAY_ASSIGN(const std::optional<uint64_t> size,
-                GatherWhole(UploadPlan::Kind::kPut, &use, call));
+    QUAY_ASSIGN(const std::optional<uint64_t> size, GatherWhole(kind, &use, call));
     if (!size) return Published();
     auto grant = context_.memory.Acquire(*size, call);
     std::unique_ptr<std::byte[]> bytes;
@@ -171,7 +178,7 @@ Result<FileCore::Published> FileCore::PutSmall(const PublishRequest& request,
       MutexLock lock(mutex_);
       RemoveUse(use);
       if (!grant) return grant.error();
-      if (extents_.size() != *size || !extents_.Readable({0, *size}) || !broken_.empty()) continue;
+      if (!StillWhole(*size)) continue;
       QUAY_TRY(SnapshotWhole(body));
       extents_.BeginPublication();
       commit_in_flight_ = true;
@@ -180,16 +187,60 @@ Result<FileCore::Published> FileCore::PutSmall(const PublishRequest& request,
   }
 }
 
-Result<FileCore::Published> FileCore::PutLarge(const PublishRequest& request,
-                                               const CallOptions& call) {
+// C6: a write ends the request before a byte of it is sent, and what the store has of a body that
+// ends early is no object.
+Result<FileCore::Published> FileCore::PutFromFile(PublishRequest* request,
+                                                  const CallOptions& call) {
+  for (int interrupted = 0; interrupted < kMaxInterruptions;) {
+    UseRef use;
+    QUAY_ASSIGN(const std::optional<uint64_t> size,
+                GatherWhole(UploadPlan::Kind::kPutFromFile, &use, call));
+    if (!size) return Published();
+    const auto stale = std::make_shared<std::atomic<bool>>(false);
+    std::shared_ptr<DiskFile> file;
+    uint64_t length = 0;
+    {
+      MutexLock lock(mutex_);
+      auto opened = OpenLocal();
+      if (!opened || !StillWhole(*size)) {
+        RemoveUse(use);
+        if (!opened) return opened.error();
+        continue;
+      }
+      file = *std::move(opened);
+      length = local_length_;
+      sending_ = stale;
+      extents_.BeginPublication();
+      commit_in_flight_ = true;
+    }
+    auto published =
+        PutAndSettle(*request, LocalSource(std::move(file), {0, *size}, length, stale), call);
+    {
+      MutexLock lock(mutex_);
+      RemoveUse(use);
+      sending_.reset();
+    }
+    const bool again =
+        !published && IsUnclear(published.code()) && stale->load() && !call.cancel.stop_requested();
+    if (!again) return published;
+    // An earlier try of the same request may have reached the store as a whole.
+    QUAY_ASSIGN(Published before, ResolveUnsettled(request, call));
+    if (before) return before;
+    ++interrupted;
+  }
+  return PutFromCopy(*request, call);
+}
+
+Result<FileCore::Published> FileCore::PutFromCopy(const PublishRequest& request,
+                                                  const CallOptions& call) {
   while (true) {
     UseRef use;
     QUAY_ASSIGN(const std::optional<uint64_t> size,
-                GatherWhole(UploadPlan::Kind::kPutFromCopy, &use, call));
+                GatherWhole(UploadPlan::Kind::kPutFromFile, &use, call));
     if (!size) return Published();
     {
       MutexLock lock(mutex_);
-      if (extents_.size() != *size || !extents_.Readable({0, *size})) {
+      if (!StillWhole(*size)) {
         RemoveUse(use);
         continue;
       }
@@ -201,13 +252,27 @@ Result<FileCore::Published> FileCore::PutLarge(const PublishRequest& request,
       MutexLock lock(mutex_);
       RemoveUse(use);
       ResumeWriters();
-      if (!copy) return copy.error();
-      extents_.BeginPublication();
-      commit_in_flight_ = true;
+      if (copy) {
+        extents_.BeginPublication();
+        commit_in_flight_ = true;
+      }
     }
-    const LocalSource source(*copy, {0, *size}, length, nullptr);
-    return PutAndSettle(request, source, call);
+    if (copy) return PutAndSettle(request, LocalSource(*copy, {0, *size}, length, nullptr), call);
+    const bool full = copy.Is(Code::kNoSpace) || copy.Is(Code::kQuota);
+    if (!full) return copy.error();
+    if (*size > context_.upload.last_memory_max) {
+      return Error(copy.code(),
+                   fmt::format("'{}' ({}) changes while it is sent, and the cache's disk has no "
+                               "room for a copy of it; make room there, or leave the file alone "
+                               "until it is in the bucket",
+                               request.key, FormatSize(*size)));
+    }
+    return PutFromMemory(UploadPlan::Kind::kPutFromFile, request, call);
   }
+}
+
+void FileCore::StopSending() {
+  if (sending_ != nullptr) sending_->store(true);
 }
 
 Result<FileCore::Published> FileCore::PutAndSettle(const PublishRequest& request,

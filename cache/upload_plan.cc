@@ -263,10 +263,13 @@ Result<UploadPlan> PlanUpload(const UploadSubject& subject, const Capabilities& 
   const uint64_t size = subject.size;
   if (size > capabilities.object_size_max) return TooLarge(size, capabilities.object_size_max);
   UploadPlan plan;
-  if (size <= std::min(tuning.put_size_max, capabilities.put_size_max)) return plan;
+  if (size <= std::min(tuning.put_size_max, capabilities.put_size_max)) {
+    if (size > tuning.memory_max) plan.kind = UploadPlan::Kind::kPutFromFile;
+    return plan;
+  }
   if (!capabilities.multipart) {
     if (size > capabilities.put_size_max) return TooLarge(size, capabilities.put_size_max);
-    plan.kind = UploadPlan::Kind::kPutFromCopy;
+    plan.kind = UploadPlan::Kind::kPutFromFile;
     return plan;
   }
 

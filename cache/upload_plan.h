@@ -3,7 +3,7 @@
 // How a file's contents are cut into requests. Pure: no store, no disk, no locks; the same
 // arguments give the same plan.
 //
-// - Up to the threshold a file is one PUT, from memory.
+// - Up to the threshold a file is one PUT: from memory if it is small, else from the file itself.
 // - Above it the file is a multipart upload. The grid of its parts depends on the position only,
 // not on the size, so parts of a
 //   growing file can be sent before its size is known. With parts_max = 10,000 the grid is: 1,000
@@ -15,7 +15,7 @@
 //   to be a part is absorbed into an uploaded part beside it.
 // - Long runs of zeros that take no room in the local file are copied by the store from an object
 // of zeros (cache/zero_objects.h).
-// - A store without multipart gets one PUT of any size, from a private copy of the file.
+// - A store without multipart gets one PUT of any size.
 
 #pragma once
 
@@ -33,6 +33,10 @@ struct UploadTuning {
   uint64_t put_size_max = 8ull << 20;   // bytes; larger contents go as multipart
   uint64_t part_size = 16ull << 20;     // bytes; the unit of the grid
   uint64_t copy_part_max = 1ull << 30;  // bytes; adjacent copies are merged up to this
+  uint64_t memory_max = 32ull << 20;    // bytes; a PUT of more is not held in memory
+  /// The same for a file that changes again and again while it is sent, on a disk that has no room
+  /// for a copy of it. One at a time, as it is more than may be held otherwise.
+  uint64_t last_memory_max = 256ull << 20;
 };
 
 /// What is to be published. Bytes that are not in `dirty` equal the base object's at the same
@@ -66,7 +70,7 @@ struct PlannedPart {
 struct UploadPlan {
   enum class Kind {
     kPut,          // one PUT, small enough to be held in memory
-    kPutFromCopy,  // one PUT, too large for memory: the store has no multipart
+    kPutFromFile,  // one PUT, too large for memory
     kMultipart,
   };
   Kind kind = Kind::kPut;

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "tests/unit/cache/cache_fixture.h"
+#include "tests/unit/cache/fault_disk.h"
 
 namespace quayfs {
 namespace {
@@ -310,7 +311,170 @@ class TornWithoutMultipartTest : public TornTest {
  protected:
   TornWithoutMultipartTest() : TornTest(WithoutMultipart()) {}
 };
-TEST_F(TornWithoutMultipartTest, LargeFilesFromAPrivateCopy) { Run(100, 30, false); }
+TEST_F(TornWithoutMultipartTest, LargeFiles) { Run(100, 30, false); }
+
+// ---- one PUT of more than is held in memory: the file itself is its body
+
+/// The cutoff is far above what is held in memory.
+class PutFromFileTest : public TornTest {
+ protected:
+  void SetUp() override {
+    fault_disk_.fault = [this](int, std::string_view operation) {
+      if (operation != "temporary") return Code::kInternal;
+      ++copies;
+      return full ? Code::kNoSpace : Code::kInternal;
+    };
+    disk = &fault_disk_;
+    CacheConfig config = SmallConfig(directory.path() + "/cache");
+    config.put_size_max = 1ull << 30;
+    Start(config);
+  }
+
+  int Puts() const {
+    int count = 0;
+    for (const FakeRequest& request : store.log()) count += request.kind == Kind::kPut ? 1 : 0;
+    return count;
+  }
+
+  /// Writes `texts` to the start of the file, one during each PUT, when half of it is gone.
+  void Disturb(FileData& file, std::vector<std::string> texts) {
+    store.mid_body = [this, &file, texts = std::move(texts)](const FakeRequest& request) -> Status {
+      if (request.kind != Kind::kPut) return {};
+      pieces_ = Puts() == seen_ ? pieces_ + 1 : 1;
+      seen_ = Puts();
+      const auto index = static_cast<size_t>(seen_ - 1);
+      if (pieces_ == 50 && index < texts.size()) Write(file, 0, texts[index]);
+      return {};
+    };
+  }
+
+  std::atomic<int> copies{0};
+  std::atomic<bool> full{false};
+
+ private:
+  int seen_ = 0;
+  int pieces_ = 0;  // of that PUT
+  FaultDisk fault_disk_{SystemDisk()};
+};
+
+TEST_F(PutFromFileTest, NothingIsCopied) {
+  auto file = NewFile();
+  const std::string data = RandomText(100 * kBlock, 20);
+  Write(*file, 0, data);
+  PublishOk(*file, "a");
+  EXPECT_TRUE(store.Find("a")->data == data);
+  EXPECT_EQ(Puts(), 1);
+  EXPECT_EQ(copies, 0);
+}
+
+TEST_F(PutFromFileTest, AWriteEndsTheRequestAndAnotherSendsTheNewContents) {
+  auto file = NewFile();
+  std::string data = RandomText(100 * kBlock, 21);
+  Write(*file, 0, data);
+  Disturb(*file, {"new"});
+  PublishOk(*file, "a");
+  data.replace(0, 3, "new");
+  EXPECT_TRUE(store.Find("a")->data == data);
+  EXPECT_EQ(Puts(), 2);
+  EXPECT_EQ(copies, 0);
+  Finish(file);
+}
+
+TEST_F(PutFromFileTest, SoDoTruncationAndHoles) {
+  auto file = NewFile();
+  std::string data = RandomText(100 * kBlock, 22);
+  Write(*file, 0, data);
+  store.mid_body = [&](const FakeRequest& request) -> Status {
+    if (request.kind != Kind::kPut) return {};
+    const int puts = Puts();
+    const Status changed = puts == 1   ? file->Truncate(data.size() + 10)
+                           : puts == 2 ? file->Zero({10, 20})
+                                       : Status();
+    EXPECT_TRUE(changed.ok());
+    return {};
+  };
+  PublishOk(*file, "a");
+  data.resize(data.size() + 10);
+  data.replace(10, 10, 10, '\0');
+  EXPECT_TRUE(store.Find("a")->data == data);
+  EXPECT_EQ(Puts(), 3);
+  Finish(file);
+}
+
+TEST_F(PutFromFileTest, AFileThatIsDisturbedTooOftenIsCopied) {
+  auto file = NewFile();
+  std::string data = RandomText(100 * kBlock, 23);
+  Write(*file, 0, data);
+  Disturb(*file, {"1st", "2nd", "3rd", "4th"});
+  ASSERT_TRUE(file->Publish(To("a"), {}).ok());
+  data.replace(0, 3, "3rd");
+  EXPECT_TRUE(store.Find("a")->data == data);
+  EXPECT_EQ(Puts(), 4);
+  EXPECT_EQ(copies, 1);
+  EXPECT_EQ(file->state().dirty_bytes, 3u);
+  Finish(file);
+}
+
+TEST_F(PutFromFileTest, OrSentFromMemoryIfTheDiskIsFull) {
+  full = true;
+  auto file = NewFile();
+  std::string data = RandomText(100 * kBlock, 24);
+  Write(*file, 0, data);
+  Disturb(*file, {"1st", "2nd", "3rd", "4th"});
+  ASSERT_TRUE(file->Publish(To("a"), {}).ok());
+  data.replace(0, 3, "3rd");
+  EXPECT_TRUE(store.Find("a")->data == data);
+  EXPECT_EQ(Puts(), 4);
+  EXPECT_GE(copies, 1);
+  EXPECT_EQ(file->state().dirty_bytes, 3u);
+  Finish(file);
+}
+
+TEST_F(PutFromFileTest, WhatIsTooLargeForThatWaitsForRoomOrForAQuietMoment) {
+  full = true;
+  auto file = NewFile();
+  ASSERT_TRUE(file->Truncate((1 << 20) + 1).ok());
+  store.before = [&](const FakeRequest& request) -> Status {
+    if (request.kind == Kind::kPut) Write(*file, 0, "again");
+    return {};
+  };
+  const auto refused = file->Publish(To("a"), {});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.code(), Code::kNoSpace);
+  EXPECT_NE(refused.error().message().find("make room there"), std::string::npos);
+  EXPECT_FALSE(store.Find("a").has_value());
+  EXPECT_TRUE(file->dirty());
+  store.before = [](const FakeRequest&) -> Status { return {}; };
+  PublishOk(*file, "a");
+  EXPECT_EQ(store.Find("a")->data.substr(0, 5), "again");
+  Finish(file);
+}
+
+// The first try reached the store, and its reply was lost; the second one was ended by a write.
+TEST_F(PutFromFileTest, AnEndedRequestIsNotTakenForOneThatDidNotHappen) {
+  auto file = OpenObject("a", std::string(100 * kBlock, 'a'));
+  std::string data = RandomText(100 * kBlock, 25);
+  Write(*file, 0, data);
+  store.after = [&](const FakeRequest& request) -> Status {
+    if (request.kind != Kind::kPut || Puts() > 1) return {};
+    Write(*file, 0, "new");
+    return Error(Code::kCancelled, "the file changed while it was being sent");
+  };
+  const std::string etag = file->state().base.etag;
+  auto info = file->Publish({"a", {}, Condition::IfEtag(etag)}, {});
+  ASSERT_TRUE(info.ok()) << info.error().ToString();
+  data.replace(0, 3, "new");
+  EXPECT_TRUE(store.Find("a")->data == data);
+  EXPECT_EQ(Puts(), 2);
+  Finish(file);
+}
+
+TEST_F(PutFromFileTest, NeverTorn) { Run(100, 30, false); }
+TEST_F(PutFromFileTest, NeverTornOverABase) { Run(100, 30, true); }
+TEST_F(PutFromFileTest, NeverTornOnAFullDisk) {
+  full = true;
+  Run(100, 30, false);
+}
 
 Capabilities WithoutPartCopy() {
   Capabilities capabilities = SmallCapabilities();

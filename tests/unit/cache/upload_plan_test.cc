@@ -8,6 +8,8 @@
 
 #include <random>
 
+#include "providers/profiles.h"
+
 namespace quayfs {
 namespace {
 
@@ -59,6 +61,43 @@ TEST(UploadPlanTest, SmallFilesAreOnePut) {
   EXPECT_EQ(PlanNew(8 * kMiB + 1).kind, UploadPlan::Kind::kMultipart);
 }
 
+// The cutoff may be anything up to 5 GiB; memory is not.
+TEST(UploadPlanTest, LargeFilesBelowTheCutoffAreNotHeldInMemory) {
+  UploadTuning tuning;
+  tuning.put_size_max = 200 * kMiB;
+  const auto kind = [&](uint64_t size) {
+    ExtentSet dirty;
+    dirty.Add({0, size});
+    return Plan(size, dirty, 0, {}, tuning).kind;
+  };
+  EXPECT_EQ(kind(32 * kMiB), UploadPlan::Kind::kPut);
+  EXPECT_EQ(kind(32 * kMiB + 1), UploadPlan::Kind::kPutFromFile);
+  EXPECT_EQ(kind(200 * kMiB), UploadPlan::Kind::kPutFromFile);
+  EXPECT_EQ(kind(200 * kMiB + 1), UploadPlan::Kind::kMultipart);
+}
+
+// What is known of each vendor is kept to, whatever the size.
+TEST(UploadPlanTest, PlansKeepToTheLimitsOfEveryVendor) {
+  for (const Profile& profile : Profiles()) {
+    SCOPED_TRACE(std::string(profile.id));
+    const Capabilities limits = ProfileCapabilities(profile);
+    for (const uint64_t size : {9 * kMiB, 200 * kMiB + 1, 10 * kGiB, kTiB}) {
+      if (size > limits.object_size_max) continue;
+      const UploadPlan plan = PlanNew(size, limits);
+      if (plan.parts.empty()) continue;
+      for (const PlannedPart& part : plan.parts) {
+        ASSERT_LE(part.range.length(), limits.part_size_max);
+        if (&part == &plan.parts.back()) break;
+        ASSERT_GE(part.range.length(), limits.part_size_min);
+        if (limits.equal_parts) {
+          ASSERT_EQ(part.range.length(), plan.parts.front().range.length());
+        }
+      }
+      EXPECT_LE(plan.parts.size(), static_cast<size_t>(limits.parts_max));
+    }
+  }
+}
+
 TEST(UploadPlanTest, ThePartGridGrowsWithThePositionOnly) {
   const UploadPlan small = PlanNew(kGiB);
   const UploadPlan large = PlanNew(3 * kGiB + 5);
@@ -96,7 +135,7 @@ TEST(UploadPlanTest, StoresWithoutMultipartGetOnePut) {
   Capabilities limits;
   limits.multipart = false;
   EXPECT_EQ(PlanNew(8 * kMiB, limits).kind, UploadPlan::Kind::kPut);
-  EXPECT_EQ(PlanNew(kGiB, limits).kind, UploadPlan::Kind::kPutFromCopy);
+  EXPECT_EQ(PlanNew(kGiB, limits).kind, UploadPlan::Kind::kPutFromFile);
   ExtentSet dirty({0, 6 * kGiB});
   EXPECT_TRUE(PlanUpload({6 * kGiB, &dirty, 0}, limits, {}).Is(Code::kTooLarge));
 }
