@@ -4,6 +4,13 @@
 // move on the server, one that refuses to replace, and many of either in one request. Objects'
 // bytes and attributes stay the S3 client's business.
 //
+// What it is not: a way for bytes. An upload with insertOnly in its policy would create exclusively
+// in one request, where this writes aside through S3 and moves without replacing. But the
+// attributes of files travel as x-amz-meta-*, and nobody documents that what an upload stores as
+// x-qn-meta-* is read as that by the gateway, or that storage class and encryption can be asked for
+// in the same way; nor does the S3 side say how a policy's upload hosts are found for a private
+// installation. A request saved is not worth files without owner and mode.
+//
 // - Thread safety: every method may be called by any number of threads at once. They block until
 //   done, CallOptions says otherwise, or the retry policy gives up.
 // - Errors: kNotFound (no such object), kAlreadyExists (a move that must not replace),

@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "tests/conformance/store_under_test.h"
 
 namespace quayfs::conformance {
@@ -118,6 +120,41 @@ TEST_P(Copies, Move) {
   EXPECT_TRUE(ListAll(prefix(), "/").common_prefixes.empty());
   EXPECT_CODE(Code::kNotFound, store().Move(Key("none"), Key("c"), call_));
   EXPECT_CODE(Code::kNotFound, store().Head(Key("c"), call_));
+}
+
+// Stores may send what many threads want at the same time as one request: each gets its own answer.
+TEST_P(Copies, ManyMovesAtOnce) {
+  if (!caps().move) GTEST_SKIP() << "this store has no move";
+  constexpr int kMoves = 24;
+  const auto is_missing = [](int i) { return i % 6 == 5; };
+  const auto from = [this](int i) { return Key(fmt::format("from/{} & +{}", i, i)); };
+  const auto to = [this](int i) { return Key(fmt::format("to/{}", i)); };
+  for (int i = 0; i < kMoves; ++i) {
+    if (!is_missing(i)) PutText(from(i), fmt::format("text {}", i), Some());
+    if (i % 4 == 0) PutText(to(i), "replaced");
+  }
+  std::vector<Result<ObjectInfo>> moved(kMoves, Error(Code::kInternal, "not asked"));
+  std::vector<std::thread> threads;
+  threads.reserve(kMoves);
+  for (int i = 0; i < kMoves; ++i) {
+    threads.emplace_back([&, i] { moved[i] = store().Move(from(i), to(i), call_); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (int i = 0; i < kMoves; ++i) {
+    SCOPED_TRACE(i);
+    if (is_missing(i)) {
+      EXPECT_CODE(Code::kNotFound, moved[i]);
+      continue;
+    }
+    ASSERT_OK(moved[i]);
+    EXPECT_EQ(moved[i]->key, to(i));
+    EXPECT_EQ(GetText(to(i)), fmt::format("text {}", i));
+    const auto head = store().Head(to(i), call_);
+    ASSERT_OK(head);
+    EXPECT_TRUE(SameEtag(head->info.etag, moved[i]->etag));
+    EXPECT_EQ(head->properties.metadata, Some().metadata);
+  }
+  EXPECT_TRUE(ListKeys(Key("from/")).empty());
 }
 
 TEST_P(Copies, DeleteIsDoneWhenTheObjectIsGone) {
