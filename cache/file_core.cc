@@ -82,7 +82,8 @@ FileCore::FileCore(CacheContext& context, const LeftFile& left)
       told_at_(WallTime(Duration(left.row.changed_at))) {
   extents_.SetGenerationFloor(GenerationFloor(context.clock));
   TakeSeal(left.seal);
-  noted_dirty_ = extents_.dirty_bytes();
+  RestoreHoles();
+  noted_dirty_ = extents_.written_bytes();
   context_.dirty.Changed(0, noted_dirty_);
   if (left.upload) ResumeUpload(*left.upload, left.parts);
 }
@@ -142,7 +143,8 @@ FileDataState FileCore::state() const {
           extents_.clean_bytes(),
           extents_.modified(),
           base_,
-          unsettled_ ? unsettled_->key : std::string()};
+          unsettled_ ? unsettled_->key : std::string(),
+          extents_.written_bytes()};
 }
 
 // ---- the local file
@@ -200,7 +202,7 @@ void FileCore::DropClean(ByteRange range) {
 }
 
 void FileCore::NoteDirtyBytes() {
-  const uint64_t now = removed_ || unlinked_ ? 0 : extents_.dirty_bytes();
+  const uint64_t now = removed_ || unlinked_ ? 0 : extents_.written_bytes();
   if (now != noted_dirty_) context_.dirty.Changed(noted_dirty_, now);
   noted_dirty_ = now;
 }
@@ -499,7 +501,7 @@ void FileCore::Park() {
     CloseLocal();
     return;
   }
-  if (extents_.clean().empty() && unchecked_ == 0 && !extents_.modified()) {
+  if (extents_.nothing_cached() && unchecked_ == 0 && !extents_.modified()) {
     RemoveLocal();
   } else {
     CloseLocal();
@@ -538,7 +540,7 @@ void FileCore::MarkRemoved() {
 bool FileCore::disposable() const {
   MutexLock lock(mutex_);
   return handles_ == 0 &&
-         (removed_ || (extents_.clean().empty() && unchecked_ == 0 && !extents_.modified()));
+         (removed_ || (extents_.nothing_cached() && unchecked_ == 0 && !extents_.modified()));
 }
 
 void FileCore::Stop() {

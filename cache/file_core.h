@@ -245,6 +245,8 @@ class FileCore final : public Evictable,
   // ---- holes (holes.cc)
   /// Dirty ranges of at least `least` bytes that take no room in the local file.
   Result<ExtentSet> Holes(uint64_t least) QUAY_REQUIRES(mutex_);
+  /// Finds those that an earlier mount has left.
+  void RestoreHoles() QUAY_REQUIRES(mutex_);
   /// No byte of `range` takes room in the local file.
   bool IsHole(ByteRange range) QUAY_REQUIRES(mutex_);
 

@@ -84,7 +84,8 @@ struct FileDataState {
   uint64_t cached_bytes = 0;  // clean
   bool dirty = false;         // the bucket's base is not this content
   BaseVersion base;
-  std::string unsettled_key;  // where a publication may have left an object; "" nowhere
+  std::string unsettled_key;   // where a publication may have left an object; "" nowhere
+  uint64_t written_bytes = 0;  // of the dirty ones, those that are not holes
 };
 
 /// Thread-safe. Made by Cache (cache/cache.h).

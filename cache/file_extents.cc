@@ -36,6 +36,11 @@ FileExtents FileExtents::Restored(uint64_t size, uint64_t base_limit, uint64_t g
   return extents;
 }
 
+void FileExtents::RestoreHoles(const ExtentSet& holes) {
+  for (const ByteRange& range : holes.ranges()) AddHole(range);
+  QUAY_DCHECK(CheckInvariants().empty());
+}
+
 void FileExtents::Reset(uint64_t base_size) {
   const uint64_t generation = next_generation();
   const uint64_t floor = generation_floor_;
@@ -56,16 +61,41 @@ std::vector<ByteRange> FileExtents::Missing(ByteRange range) const {
 
 std::vector<ByteRange> FileExtents::RemoveClean(ByteRange range) {
   if (range.empty()) return {};
-  std::vector<ByteRange> lost = clean_.Within(range);
+  const std::vector<ByteRange> lost = clean_.Within(range);
+  std::vector<ByteRange> stored = WithoutHoles(lost);
   clean_bytes_ -= TotalBytes(lost);
+  clean_hole_bytes_ -= TotalBytes(lost) - TotalBytes(stored);
   clean_.Remove(range);
-  return lost;
+  for (const ByteRange& gone : lost) holes_.Remove(gone);
+  return stored;
+}
+
+std::vector<ByteRange> FileExtents::WithoutHoles(const std::vector<ByteRange>& ranges) const {
+  if (holes_.empty()) return ranges;
+  std::vector<ByteRange> out;
+  for (const ByteRange& range : ranges) {
+    for (const ByteRange& stored : holes_.Missing(range)) out.push_back(stored);
+  }
+  return out;
 }
 
 void FileExtents::AddDirty(ByteRange range) {
   if (range.empty()) return;
   dirty_bytes_ += TotalBytes(dirty_.Missing(range));
   dirty_.Add(range);
+}
+
+void FileExtents::AddHole(ByteRange range) {
+  if (range.empty()) return;
+  dirty_hole_bytes_ += TotalBytes(holes_.Missing(range));
+  holes_.Add(range);
+}
+
+// REQUIRES: those of `range` are dirty.
+void FileExtents::RemoveHoles(ByteRange range) {
+  if (range.empty() || holes_.empty()) return;
+  dirty_hole_bytes_ -= TotalBytes(holes_.Within(range));
+  holes_.Remove(range);
 }
 
 void FileExtents::Touch(ByteRange range) {
@@ -80,8 +110,17 @@ FileExtents::Change FileExtents::Write(ByteRange range) {
   change.range = {std::min(range.begin, size_), range.end};
   change.clean_lost = RemoveClean(range);
   AddDirty(change.range);
+  RemoveHoles(range);
+  if (size_ < range.begin) AddHole({size_, range.begin});
   size_ = std::max(size_, range.end);
   Touch(change.range);
+  QUAY_DCHECK(CheckInvariants().empty());
+  return change;
+}
+
+FileExtents::Change FileExtents::Zero(ByteRange range) {
+  Change change = Write(range);
+  AddHole(range);
   QUAY_DCHECK(CheckInvariants().empty());
   return change;
 }
@@ -92,9 +131,11 @@ FileExtents::Change FileExtents::Truncate(uint64_t size) {
   if (change.range.empty()) return change;
   if (size > size_) {
     AddDirty(change.range);
+    AddHole(change.range);
     Touch(change.range);
   } else {
     change.clean_lost = RemoveClean(change.range);
+    RemoveHoles(change.range);
     dirty_bytes_ -= TotalBytes(dirty_.Within(change.range));
     dirty_.Remove(change.range);
     base_limit_ = std::min(base_limit_, size);
@@ -151,8 +192,11 @@ std::vector<ByteRange> FileExtents::CommitPublication() {
     clean_.Add(range);
   }
   const uint64_t bytes = TotalBytes(cleaned);
+  const uint64_t hole_bytes = bytes - TotalBytes(WithoutHoles(cleaned));
   dirty_bytes_ -= bytes;
   clean_bytes_ += bytes;
+  dirty_hole_bytes_ -= hole_bytes;
+  clean_hole_bytes_ += hole_bytes;
   modified_ = !done.touched.empty() || size_ != done.size;
   QUAY_DCHECK(CheckInvariants().empty());
   return cleaned;
@@ -172,6 +216,16 @@ std::string FileExtents::CheckInvariants() const {
   }
   if (dirty_.total_bytes() != dirty_bytes_ || clean_.total_bytes() != clean_bytes_) {
     return "byte counts are wrong";
+  }
+  uint64_t dirty_holes = 0;
+  uint64_t clean_holes = 0;
+  for (const ByteRange& hole : holes_.ranges()) {
+    dirty_holes += TotalBytes(dirty_.Within(hole));
+    clean_holes += TotalBytes(clean_.Within(hole));
+  }
+  if (dirty_holes + clean_holes != holes_.total_bytes()) return "a hole is not local";
+  if (dirty_holes != dirty_hole_bytes_ || clean_holes != clean_hole_bytes_) {
+    return "byte counts of holes are wrong";
   }
   if (!dirty_.empty() && !modified_) return "dirty bytes in an unmodified file";
   if (publication_ && publication_->low > publication_->size) return "publication grew downwards";

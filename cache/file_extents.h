@@ -13,8 +13,10 @@
 // C4: Drop, which is all that eviction may do, knows no way from dirty to anywhere. Debug builds
 // check the invariants (CheckInvariants) after each step.
 //
-// A hole made by a truncate or a write beyond the end is dirty (zeros). Bytes at or beyond
-// base_limit are always dirty.
+// A hole made by a truncate, by a write beyond the end or by Zero is dirty (zeros). Bytes at or
+// beyond base_limit are always dirty. Holes are known as such until they are written to or
+// missing: they take no room in the local file, so that neither what waits for the bucket nor what
+// is cached counts them.
 
 #pragma once
 
@@ -39,6 +41,8 @@ class FileExtents {
   /// As it was left; nothing is clean. REQUIRES: the invariants hold for the result.
   static FileExtents Restored(uint64_t size, uint64_t base_limit, uint64_t generation,
                               bool modified, const std::vector<ByteRange>& dirty);
+  /// Of a file that was left: these dirty bytes are holes. REQUIRES: they are dirty.
+  void RestoreHoles(const ExtentSet& holes);
 
   uint64_t size() const { return size_; }
   uint64_t base_limit() const { return base_limit_; }
@@ -54,6 +58,13 @@ class FileExtents {
   const ExtentSet& clean() const { return clean_; }
   uint64_t dirty_bytes() const { return dirty_bytes_; }
   uint64_t clean_bytes() const { return clean_bytes_; }
+  const ExtentSet& holes() const { return holes_; }  // dirty or clean
+  /// Without holes.
+  uint64_t written_bytes() const { return dirty_bytes_ - dirty_hole_bytes_; }
+  /// Clean bytes other than holes are the ones that take room.
+  bool nothing_cached() const { return clean_bytes_ == clean_hole_bytes_; }
+  /// `ranges` without holes.
+  std::vector<ByteRange> WithoutHoles(const std::vector<ByteRange>& ranges) const;
 
   /// The missing parts of `range`, cut at the end of the file, in order.
   std::vector<ByteRange> Missing(ByteRange range) const;
@@ -64,14 +75,17 @@ class FileExtents {
 
   struct Change {
     ByteRange range;  // whose content has changed, holes and cut-off bytes included
-    std::vector<ByteRange> clean_lost;  // clean bytes that are none any more
+    std::vector<ByteRange> clean_lost;  // clean bytes that are none any more; without holes
   };
   Change Write(ByteRange range);
+  /// A write of zeros that makes a hole.
+  Change Zero(ByteRange range);
   /// To the present size: changes nothing, not even the generation.
   Change Truncate(uint64_t size);
   /// REQUIRES: all of `range` is missing.
   void Filled(ByteRange range);
-  /// The clean bytes of `range` become missing; they are returned. Others stay as they are.
+  /// The clean bytes of `range` become missing; they are returned, but for holes. Others stay as
+  /// they are.
   std::vector<ByteRange> Drop(ByteRange range);
 
   /// From here on the content as it is now is being published. At most one publication at a time.
@@ -102,6 +116,8 @@ class FileExtents {
 
   std::vector<ByteRange> RemoveClean(ByteRange range);
   void AddDirty(ByteRange range);
+  void AddHole(ByteRange range);  // of dirty bytes
+  void RemoveHoles(ByteRange range);
   void Touch(ByteRange range);
 
   uint64_t size_ = 0;
@@ -111,8 +127,11 @@ class FileExtents {
   bool modified_ = true;
   ExtentSet dirty_;
   ExtentSet clean_;
+  ExtentSet holes_;
   uint64_t dirty_bytes_ = 0;
   uint64_t clean_bytes_ = 0;
+  uint64_t dirty_hole_bytes_ = 0;
+  uint64_t clean_hole_bytes_ = 0;
   std::optional<Publication> publication_;
 };
 

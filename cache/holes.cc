@@ -42,7 +42,7 @@ Status FileCore::ZeroLocked(ByteRange range) {
   }
   local_length_ = std::max(local_length_, range.end);
   broken_.Remove(range);
-  NoteChange(extents_.Write(range));
+  NoteChange(extents_.Zero(range));
   return {};
 }
 
@@ -91,6 +91,15 @@ Result<ExtentSet> FileCore::Holes(uint64_t least) {
     if (range.length() < least) found.Remove(range);
   }
   return found;
+}
+
+void FileCore::RestoreHoles() {
+  constexpr uint64_t kLeast = 1 << 20;
+  if (!on_disk_ || extents_.dirty_bytes() < kLeast) return;
+  const auto file = OpenLocal();
+  const auto holes = file ? Holes(kLeast) : Result<ExtentSet>(ExtentSet());
+  if (holes) extents_.RestoreHoles(*holes);
+  CloseLocal();
 }
 
 bool FileCore::IsHole(ByteRange range) {

@@ -111,7 +111,9 @@ void FileCore::Commit(const std::string& key, const std::string& etag) {
   sums_changed_ = sums_changed_ || has_row_;
   NoteSums();
   const std::vector<ByteRange> cleaned = extents_.CommitPublication();
-  for (const ByteRange& range : cleaned) context_.budget.Add(shared_from_this(), range);
+  for (const ByteRange& range : extents_.WithoutHoles(cleaned)) {
+    context_.budget.Add(shared_from_this(), range);
+  }
   NoteDirtyBytes();
   TellPublished(cleaned);
 }

@@ -122,7 +122,10 @@ void FileCore::TakeLeftClean(const CleanRow& row) {
 
 std::vector<uint64_t> FileCore::UnsummedBlocks(uint64_t* from) const {
   std::vector<uint64_t> blocks;
-  for (const ByteRange& range : extents_.clean().Within({*from * kSumBlock, base_.size})) {
+  // Holes are not worth it.
+  const auto stored =
+      extents_.WithoutHoles(extents_.clean().Within({*from * kSumBlock, base_.size}));
+  for (const ByteRange& range : stored) {
     uint64_t block = (range.begin + kSumBlock - 1) / kSumBlock;
     for (; block * kSumBlock < range.end && BlockRange(block).end <= range.end; ++block) {
       if (sums_.contains(block)) continue;

@@ -261,7 +261,7 @@ PendingWork Core::pending() const {
     const WorkItem* item = queue_.Find(ino);
     if (inode == nullptr || !inode->needs_work()) continue;
     ++work.files;
-    if (inode->data != nullptr) work.bytes += inode->data->state().dirty_bytes;
+    if (inode->data != nullptr) work.bytes += inode->data->state().written_bytes;
     work.oldest = std::max<Duration>(work.oldest, now - item->first);
     if (item->error && work.retried.size() < kRetriedShown) {
       const auto key = table_.KeyOf(*inode);

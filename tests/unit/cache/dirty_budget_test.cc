@@ -101,6 +101,39 @@ TEST_F(BudgetTest, AFileAloneLargerThanTheLimitIsPublishedAsItGoes) {
   EXPECT_TRUE(store.Find("a")->data == ReadAll(*file));
 }
 
+TEST_F(BudgetTest, HolesHoldNobodyBackAndTakeNoCache) {
+  StartWith(100000);
+  auto other = OpenObject("b", std::string(50000, 'b'), 2);
+  ReadAll(*other);
+  auto file = NewFile();
+  ASSERT_TRUE(file->Truncate(8 << 20).ok());
+  ASSERT_TRUE(Put(*file, 4 << 20, 10, false).ok());
+  ASSERT_TRUE(file->Zero({5 << 20, 6 << 20}).ok());
+  EXPECT_EQ(cache->stats().dirty_bytes, 10u);
+  EXPECT_EQ(file->state().written_bytes, 10u);
+  EXPECT_FALSE(hurried);
+
+  // Nor after a restart, to the precision of what the disk tells.
+  file.reset();
+  other.reset();
+  cache.reset();
+  StartWith(100000);
+  EXPECT_LE(cache->stats().dirty_bytes, 1u << 20);
+  EXPECT_EQ(cache->restored().front().state.dirty_bytes, 8u << 20);
+  cache.reset();
+
+  StartWith(100000);
+  const uint64_t clean = cache->stats().clean_bytes;
+  file = NewFile(3);
+  ASSERT_TRUE(file->Truncate(8 << 20).ok());
+  ASSERT_TRUE(Put(*file, 4 << 20, 10, false).ok());
+  PublishOk(*file, "c");
+  EXPECT_EQ(cache->stats().dirty_bytes, 0u);
+  EXPECT_EQ(cache->stats().clean_bytes, clean + 10);
+  EXPECT_TRUE(ReadAll(*file) == store.Find("c")->data);
+  EXPECT_EQ(store.Count(FakeRequest::Kind::kGet), 1) << "the first file's, and no zeros";
+}
+
 TEST_F(BudgetTest, ManyWritersShareIt) {
   StartWith(100000);
   std::vector<std::thread> writers;

@@ -18,6 +18,7 @@ enum class State { kMissing, kClean, kDirty };
 struct Model {
   std::vector<int> content;
   std::vector<State> state;
+  std::vector<bool> hole;
   std::vector<int> base;
   std::vector<int> publishing;
   bool in_publication = false;
@@ -26,6 +27,12 @@ struct Model {
   void Resize(size_t size) {
     content.resize(size, 0);
     state.resize(size, State::kDirty);
+    hole.resize(size, true);
+  }
+  uint64_t Count(State wanted, bool holes) const {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < state.size(); ++i) bytes += state[i] == wanted && hole[i] == holes;
+    return bytes;
   }
 };
 
@@ -37,6 +44,7 @@ class FileExtentsModel {
       for (size_t i = 0; i < size; ++i) model_.base.push_back(model_.next++);
       model_.content = model_.base;
       model_.state.assign(size, State::kMissing);
+      model_.hole.assign(size, false);
       extents_ = FileExtents::OfBase(size);
     }
   }
@@ -45,7 +53,7 @@ class FileExtentsModel {
     const size_t size = model_.content.size();
     const uint64_t begin = Below(size + 20);
     const ByteRange range{begin, begin + 1 + Below(30)};
-    switch (Below(8)) {
+    switch (Below(9)) {
       case 0:
       case 1:
         return Write(range);
@@ -61,6 +69,8 @@ class FileExtentsModel {
       case 6:
         if (model_.in_publication && Below(3) == 0) Commit();
         return;
+      case 7:
+        return Zero(range);
       default:
         if (model_.in_publication && Below(8) == 0) {
           model_.in_publication = false;
@@ -78,6 +88,7 @@ class FileExtentsModel {
       ASSERT_EQ(extents_.clean().Contains(byte), model_.state[i] == State::kClean) << i;
       ASSERT_EQ(extents_.dirty().Contains(byte), model_.state[i] == State::kDirty) << i;
       ASSERT_EQ(extents_.Readable(byte), model_.state[i] != State::kMissing) << i;
+      ASSERT_EQ(extents_.holes().Contains(byte), model_.hole[i]) << i;
       // The promise that all of it is about: what is not dirty can be had from the base.
       if (model_.state[i] != State::kDirty) {
         ASSERT_LT(i, model_.base.size());
@@ -87,6 +98,8 @@ class FileExtentsModel {
       dirty += model_.state[i] == State::kDirty ? 1 : 0;
     }
     ASSERT_EQ(extents_.dirty_bytes(), dirty);
+    ASSERT_EQ(extents_.written_bytes(), model_.Count(State::kDirty, false));
+    ASSERT_EQ(extents_.nothing_cached(), model_.Count(State::kClean, false) == 0);
     if (!extents_.modified()) {
       ASSERT_EQ(model_.content, model_.base);
     }
@@ -95,19 +108,36 @@ class FileExtentsModel {
  private:
   uint64_t Below(uint64_t limit) { return random_() % limit; }
 
-  void Write(ByteRange range) {
+  void Change(ByteRange range, bool zeros) {
     if (range.end > model_.content.size()) model_.Resize(range.end);
     for (uint64_t i = range.begin; i < range.end; ++i) {
-      model_.content[i] = model_.next++;
+      model_.content[i] = zeros ? 0 : model_.next++;
       model_.state[i] = State::kDirty;
+      model_.hole[i] = zeros;
     }
+  }
+  /// The bytes that are reported as lost are those that took room.
+  void ExpectLost(const std::vector<ByteRange>& lost, uint64_t before) {
+    uint64_t bytes = 0;
+    for (const ByteRange& range : lost) bytes += range.length();
+    ASSERT_EQ(bytes, before - model_.Count(State::kClean, false));
+  }
+  void Write(ByteRange range) {
     const uint64_t generation = extents_.generation();
-    extents_.Write(range);
+    const uint64_t stored = model_.Count(State::kClean, false);
+    Change(range, false);
+    ExpectLost(extents_.Write(range).clean_lost, stored);
     ASSERT_GT(extents_.generation(), generation);
   }
+  void Zero(ByteRange range) {
+    const uint64_t stored = model_.Count(State::kClean, false);
+    Change(range, true);
+    ExpectLost(extents_.Zero(range).clean_lost, stored);
+  }
   void Truncate(uint64_t size) {
+    const uint64_t stored = model_.Count(State::kClean, false);
     model_.Resize(size);
-    extents_.Truncate(size);
+    ExpectLost(extents_.Truncate(size).clean_lost, stored);
   }
   void Fill(ByteRange range) {
     for (const ByteRange& missing : extents_.Missing(range)) {
@@ -119,10 +149,13 @@ class FileExtentsModel {
     }
   }
   void Evict(ByteRange range) {
-    extents_.Drop(range);
+    const uint64_t stored = model_.Count(State::kClean, false);
     for (uint64_t i = range.begin; i < std::min<uint64_t>(range.end, model_.state.size()); ++i) {
-      if (model_.state[i] == State::kClean) model_.state[i] = State::kMissing;
+      if (model_.state[i] != State::kClean) continue;
+      model_.state[i] = State::kMissing;
+      model_.hole[i] = false;
     }
+    ExpectLost(extents_.Drop(range), stored);
   }
   void Begin() {
     model_.in_publication = true;
@@ -195,6 +228,23 @@ TEST(FileExtentsTest, WritingBeyondTheEndMakesDirtyZeros) {
   const FileExtents::Change change = extents.Write({20, 30});
   EXPECT_EQ(change.range, (ByteRange{10, 30}));
   EXPECT_TRUE(extents.dirty().Contains({10, 30}));
+}
+
+TEST(FileExtentsTest, HolesWaitForNothingAndTakeNoRoom) {
+  constexpr uint64_t kTerabyte = 1ull << 40;
+  FileExtents extents;
+  extents.Truncate(kTerabyte);
+  EXPECT_EQ(extents.dirty_bytes(), kTerabyte);
+  EXPECT_EQ(extents.written_bytes(), 0u);
+  extents.Write({100, 200});
+  extents.Write({kTerabyte + 100, kTerabyte + 200});
+  EXPECT_EQ(extents.written_bytes(), 200u);
+  extents.BeginPublication();
+  EXPECT_EQ(extents.WithoutHoles(extents.CommitPublication()),
+            (std::vector<ByteRange>{{100, 200}, {kTerabyte + 100, kTerabyte + 200}}));
+  EXPECT_TRUE(extents.Readable({0, kTerabyte}));
+  EXPECT_EQ(extents.Drop({0, 2 * kTerabyte}).size(), 2u);
+  EXPECT_TRUE(extents.holes().empty());
 }
 
 TEST(FileExtentsTest, TruncatingToTheSameSizeChangesNothing) {
