@@ -47,7 +47,9 @@ class FileModelTest : public ServerTest {
   uint64_t Draw(uint64_t below) { return below == 0 ? 0 : random_() % below; }
 
   void Mount() {
-    env().Mount({"-o", "upload_cutoff=64KiB,chunk_size=5MiB", "-o", "cache.size=64MiB"});
+    // Whoever stops the tests for a while does not make calls fail.
+    env().Mount(
+        {"-o", "upload_cutoff=64KiB,chunk_size=5MiB", "-o", "cache.size=64MiB,interrupt_grace=1h"});
   }
   void OpenAll() {
     both_ = UniqueFd(::open(Path("f").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));

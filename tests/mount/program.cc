@@ -66,18 +66,34 @@ pid_t Spawn(std::vector<std::string> words, int out, int err) {
   return failed == 0 ? pid : -1;
 }
 
+/// A limit on waiting that a machine which stands still for a while does not use up.
+class Patience {
+ public:
+  explicit Patience(std::chrono::seconds limit) : left_(limit) {}
+  /// To be asked at least once a kLongestStep.
+  bool Over() {
+    const auto now = std::chrono::steady_clock::now();
+    left_ -= std::min<std::chrono::steady_clock::duration>(now - last_, kLongestStep);
+    last_ = now;
+    return left_ <= std::chrono::steady_clock::duration::zero();
+  }
+  static constexpr auto kLongestStep = std::chrono::milliseconds(500);
+
+ private:
+  std::chrono::steady_clock::duration left_;
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
 /// Reads both pipes until both are closed or the time is up; false in the latter case.
-bool Drain(const Pipe& out, const Pipe& err, std::chrono::steady_clock::time_point deadline,
-           ProgramResult* result) {
+bool Drain(const Pipe& out, const Pipe& err, std::chrono::seconds limit, ProgramResult* result) {
+  Patience patience(limit);
   std::array<pollfd, 2> polled = {pollfd{out.reading.get(), POLLIN, 0},
                                   pollfd{err.reading.get(), POLLIN, 0}};
   std::array<std::string*, 2> texts = {&result->out, &result->err};
   while (polled[0].fd >= 0 || polled[1].fd >= 0) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-                          deadline - std::chrono::steady_clock::now())
-                          .count();
-    if (left <= 0) return false;
-    if (::poll(polled.data(), polled.size(), static_cast<int>(left)) <= 0) continue;
+    if (patience.Over()) return false;
+    constexpr int kStep = static_cast<int>(Patience::kLongestStep.count() / 2);
+    if (::poll(polled.data(), polled.size(), kStep) <= 0) continue;
     for (size_t i = 0; i < polled.size(); ++i) {
       if (polled[i].fd < 0 || polled[i].revents == 0) continue;
       std::array<char, 4096> buffer;
@@ -102,7 +118,7 @@ ProgramResult RunCommand(const std::vector<std::string>& words, std::chrono::sec
   if (pid < 0) return result;
   out.writing.Reset();
   err.writing.Reset();
-  if (!Drain(out, err, std::chrono::steady_clock::now() + limit, &result)) {
+  if (!Drain(out, err, limit, &result)) {
     ADD_FAILURE() << words[0] << " " << (words.size() > 1 ? words[1] : "")
                   << " did not end; it said: " << result.err;
     ::kill(pid, SIGKILL);
@@ -166,9 +182,9 @@ bool IsGone(pid_t pid) {
 }
 
 bool Eventually(const std::function<bool()>& holds, std::chrono::seconds limit) {
-  const auto deadline = std::chrono::steady_clock::now() + limit;
+  Patience patience(limit);
   while (!holds()) {
-    if (std::chrono::steady_clock::now() >= deadline) return false;
+    if (patience.Over()) return false;
     std::this_thread::sleep_for(kPoll);
   }
   return true;

@@ -23,7 +23,8 @@ namespace {
 constexpr int kThoroughEvery = 25;
 constexpr int kTellEvery = 100;
 constexpr const char* kOptions =
-    "trust_special=true,upload_cutoff=64KiB,chunk_size=5MiB,durability.fsync=local";
+    "trust_special=true,upload_cutoff=64KiB,chunk_size=5MiB,durability.fsync=local,"
+    "interrupt_grace=1h";  // whoever stops the tests for a while does not make calls fail
 constexpr auto kShorteningLimit = std::chrono::seconds(120);
 
 class TwinTest : public ServerTest {
