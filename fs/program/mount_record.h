@@ -7,7 +7,7 @@
 // --internal-only), so that its format and lock stay libmount's business.
 //
 // Only root has entries there. Failures cost the wait of umount(8), never the mount. Blocks as long
-// as mount(8) takes.
+// as mount(8) takes, five seconds at most: the table's lock may be held by somebody who hangs.
 
 #pragma once
 
@@ -15,7 +15,7 @@
 
 namespace quayfs::program {
 
-/// After mounting.
+/// After mounting. What the table says of an earlier mount there is replaced.
 void RecordMount(const std::string& source, const std::string& mount_point);
 
 /// After it has been unmounted by anybody but umount(8), which does so itself.
@@ -23,5 +23,8 @@ void ForgetMount(const std::string& mount_point);
 
 /// Whether the text of libmount's table has a line about `mount_point`.
 bool IsRecorded(const std::string& table, const std::string& mount_point);
+/// Whether it has the line that RecordMount makes.
+bool IsRecordedAs(const std::string& table, const std::string& source,
+                  const std::string& mount_point);
 
 }  // namespace quayfs::program

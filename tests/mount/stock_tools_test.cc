@@ -113,6 +113,29 @@ say umount "$mnt"
   EXPECT_EQ(env().ObjectBody("f"), "kept\n");
 }
 
+TEST_F(StockToolsTest, LibmountsTableHasOneLineForAMountThatComesBackAndAgain) {
+  const std::string out = Run(R"sh(
+for i in 1 2 3; do
+  "$quayfs" mount test "$mnt"
+  pid=$("$quayfs" status --json "$mnt" | sed -n 's/.*"pid": \([0-9]*\).*/\1/p')
+  kill -9 "$pid"
+  tail --pid="$pid" -f /dev/null
+done
+"$quayfs" mount test "$mnt" -o name=other
+grep -c "TARGET=$mnt " /run/mount/utab
+umount "$mnt"
+echo left: $(grep -c "TARGET=$mnt " /run/mount/utab)
+# Somebody has the lock and does not give it back.
+flock /run/mount/utab.lock sleep infinity &
+until ! flock -n /run/mount/utab.lock true; do :; done
+"$quayfs" mount test "$mnt" && echo mounted
+kill %1
+umount "$mnt"
+)sh");
+  EXPECT_THAT(out, HasSubstr("\n1\nleft: 0\n"));
+  EXPECT_THAT(out, HasSubstr("\nmounted\n"));
+}
+
 TEST_F(StockToolsTest, ALazyUmountSaysWhatItsDaemonGoesOnWith) {
   HoldPuts();
   const std::string out = Run(R"sh(

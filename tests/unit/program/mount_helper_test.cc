@@ -96,6 +96,9 @@ TEST(MountRecord, IsFoundByItsMountPoint) {
   EXPECT_FALSE(IsRecorded(table, "/mnt/other"));
   EXPECT_FALSE(IsRecorded(table, "/mnt/two"));
   EXPECT_FALSE(IsRecorded("", "/mnt/a"));
+  EXPECT_TRUE(IsRecordedAs(table, "nightly", "/mnt/two words"));
+  EXPECT_FALSE(IsRecordedAs(table, "weekly", "/mnt/two words"));
+  EXPECT_FALSE(IsRecordedAs(table, "/mnt/other", "/mnt/a")) << "without our helper";
 }
 
 }  // namespace
