@@ -85,7 +85,6 @@ constexpr std::array kRows = {
     ForeignRow{"use_sse", kRename, "sse", Units::kEncryption},
     ForeignRow{"load_sse_c", kRefuse, "put credentials.sse_customer_key into a mount config"},
     ForeignRow{"public_bucket", kRename, "credentials.anonymous", Units::kSwitch},
-    ForeignRow{"profile", kRefuse, kKeys},
     ForeignRow{"iam_role", kRefuse, kKeys},
     ForeignRow{"ecs", kRefuse, kKeys},
     ForeignRow{"ibm_iam_auth", kRefuse, kKeys},

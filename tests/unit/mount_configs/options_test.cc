@@ -5,6 +5,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <map>
+#include <regex>
 #include <set>
 #include <string>
 #include <vector>
@@ -143,6 +146,96 @@ const std::vector<Row>& Rows() {
   return *rows;
 }
 
+/// The test in which another value than the default makes a difference.
+const std::map<std::string, std::string>& Effects() {
+  static const auto* const effects = new std::map<std::string, std::string>{
+      {"name", "OptionEffectTest.NameIsWhatDfShows"},
+      {"provider", "PresetTest.RequestsGoWhereTheyShouldAndAreSignedForIt"},
+      {"bucket", "MountFailureTest.AMissingBucket"},
+      {"prefix", "OptionEffectTest.PrefixIsTheRootOfTheMount"},
+      {"region", "RegionTest.Wrong"},
+      {"zone", "QingStorPlaces.TheZoneGoesBeforeTheHostOfTheService"},
+      {"endpoint", "MountFailureTest.AnEndpointWhereNobodyListens"},
+      {"parameters", "ProgressTest.StatusSaysWhatIsRetriedAndWhy"},
+      {"storage_class", "OptionEffectTest.WhatIsWrittenHasClassAclEncryptionAndType"},
+      {"acl", "OptionEffectTest.WhatIsWrittenHasClassAclEncryptionAndType"},
+      {"bucket_acl", "OptionEffectTest.ABucketThatIsMissingIsMadeWithItsAcl"},
+      {"create_bucket", "OptionEffectTest.ABucketThatIsMissingIsMadeWithItsAcl"},
+      {"sse", "OptionEffectTest.WhatIsWrittenHasClassAclEncryptionAndType"},
+      {"sse_kms_key_id", "OptionEffectTest.WhatIsWrittenHasClassAclEncryptionAndType"},
+      {"content_type", "OptionEffectTest.WhatIsWrittenHasClassAclEncryptionAndType"},
+      {"native", "KodoStoreTest.WithoutItNothingNativeIsSent"},
+      {"native_endpoint", "MovesTest.ARenamedFileIsMovedByTheService"},
+      {"native_bucket", "KodoStoreTest.ABucketWithAnotherNativeName"},
+      {"discovery_endpoint", "RegionTest.Missing"},
+      {"requester_pays", "OptionEffectTest.RequesterPaysAndHeadersGoWithEveryRequest"},
+      {"conflict", "ConflictsTest.OverwriteMakesTheLastWriterWin"},
+      {"metadata", "OptionEffectTest.PlainMetadataStoresNothingAndShowsWhatTheConfigSays"},
+      {"consistency", "DirectoriesTest.ObjectsThatOthersPutAppear"},
+      {"credentials.access_key_id", "MountFailureTest.AnUnknownKeyId"},
+      {"credentials.secret_access_key", "MountFailureTest.AWrongSecret"},
+      {"credentials.session_token", "SecretsTest.AreSeenNowhere"},
+      {"credentials.env_auth", "OptionEffectTest.KeysComeFromWhereTheConfigSays"},
+      {"credentials.source", "OptionEffectTest.KeysComeFromWhereTheConfigSays"},
+      {"credentials.profile", "OptionEffectTest.KeysComeFromWhereTheConfigSays"},
+      {"credentials.passwd_file", "OptionEffectTest.KeysComeFromWhereTheConfigSays"},
+      {"credentials.anonymous", "OptionEffectTest.AnonymousSignsNothing"},
+      {"credentials.sse_customer_key", "WireTest.AKeyOfOnesOwnGoesWithWhatTouchesTheBytes"},
+      {"extended.SignatureVersion", "OptionEffectTest.SignatureVersionTwoAndNoPartsAreUsed"},
+      {"extended.RetryInterval", "LongOutageTest.IntervalAndCountAreTheUsers"},
+      {"extended.RetryCount", "LongOutageTest.IntervalAndCountAreTheUsers"},
+      {"extended.RetryMode", "LongOutageTest.StandardGovernsTheConnectionToo"},
+      {"extended.Allow_Insecure_SSL", "WireTlsTest.ASelfSignedServerIsRefusedUnlessItIsAskedFor"},
+      {"extended.Cert_thumbprint", "WireTlsTest.AThumbprintDecidesAlone"},
+      {"extended.Use_PathStyle", "Resolve.AddressingStyle"},
+      {"extended.Use_ClientMultiUpload", "OptionEffectTest.SignatureVersionTwoAndNoPartsAreUsed"},
+      {"extended.Use_UnsignedPayload", "ClientObjects.PayloadIsUnsignedOnlyOverTlsOrWhenForced"},
+      {"cache.directory", "OptionEffectTest.TheCacheLiesInItsDirectory"},
+      {"cache.size", "OptionEffectTest.NoMoreIsKeptThanTheCachesSize"},
+      {"cache.dirty_limit", "OptionEffectTest.WritersStopAtTheDirtyLimit"},
+      {"cache.block_size", "OptionEffectTest.ABlockIsTheLeastThatIsFetched"},
+      {"cache.fetch_size", "OptionEffectTest.FetchSizeAndReadAheadAreTheMostOfASequentialReader"},
+      {"cache.read_ahead", "OptionEffectTest.FetchSizeAndReadAheadAreTheMostOfASequentialReader"},
+      {"cache.memory", "SnapshotMemoryTest.WaitsForRoomInOrder"},
+      {"durability.fsync", "OptionEffectTest.FsyncMayBeLocalAndCloseRemote"},
+      {"durability.close", "OptionEffectTest.FsyncMayBeLocalAndCloseRemote"},
+      {"transfer.max_in_flight", "OptionEffectTest.MaxInFlightIsHowManyAreSentAtOnce"},
+      {"transfer.upload_cutoff", "UploadParametersTest.FilesUpToTheCutoffGoInOnePiece"},
+      {"transfer.chunk_size", "UploadParametersTest.FilesAboveItGoInChunks"},
+      {"transfer.upload_concurrency", "RequestsTest.UploadConcurrencyLimitsThePartsOfAFile"},
+      {"network.connection_retries",
+       "LongOutageTest.QingStorTriesThreeTimesMoreUnlessItsParameterSaysOtherwise"},
+      {"network.connect_timeout", "HttpFaultsTest.ConnectTimeout"},
+      {"network.stall_timeout", "OptionEffectTest.AStalledTransferIsTriedAgainAfterTheTime"},
+      {"network.max_connections", "WireTest.NoMoreConnectionsThanAllowed"},
+      {"network.ipv6", "WireTest.WithoutIpv6ItIsNotTried"},
+      {"network.proxy", "WireTest.EverythingGoesThroughTheProxy"},
+      {"network.ca_file", "WireTlsTest.ASelfSignedServerIsRefusedUnlessItIsAskedFor"},
+      {"network.client_certificate", "WireTlsTest.AClientCertificateIsShown"},
+      {"network.client_key", "WireTlsTest.AClientCertificateIsShown"},
+      {"network.upload_limit", "WireTest.BandwidthIsKeptToBothWays"},
+      {"network.download_limit", "WireTest.BandwidthIsKeptToBothWays"},
+      {"network.headers", "OptionEffectTest.RequesterPaysAndHeadersGoWithEveryRequest"},
+      {"mount.read_only", "LifeCycleTest.AReadOnlyMountRefusesChanges"},
+      {"mount.allow_other", "OptionEffectTest.OthersAreLetInIfTheConfigSaysSo"},
+      {"mount.uid", "LifeCycleTest.OwnersAndModesCanBeGivenWithO"},
+      {"mount.gid", "LifeCycleTest.OwnersAndModesCanBeGivenWithO"},
+      {"mount.umask", "LifeCycleTest.OwnersAndModesCanBeGivenWithO"},
+      {"mount.file_mode", "OptionEffectTest.ModesOfObjectsWithoutAnyAreThoseOfTheConfig"},
+      {"mount.dir_mode", "OptionEffectTest.ModesOfObjectsWithoutAnyAreThoseOfTheConfig"},
+      {"mount.folder_times", "RequestsTest.TimesOfFoldersCostOneRequestPerFolder"},
+      {"mount.trust_special", "OptionEffectTest.SetUidBitsOfTheBucketCountIfItIsTrusted"},
+      {"mount.interrupt_grace", "OutageTest.CtrlCEndsAReadThatWaits"},
+      {"mount.timeout", "OutageTest.PatienceEndsWhereTheConfigSaysSo"},
+      {"mount.start_timeout", "StockToolsTest.MountWaitsForTheStoreAndNotForEver"},
+      {"mount.capacity", "AttributesTest.StatfsShowsRoom"},
+      {"metrics.port", "MetricsTest.ArePutOutAtALoopbackPortIfTheConfigSaysSo"},
+      {"log.format", "LogTest.InJsonEveryLineIsAnEventAndNoneHasASecret"},
+      {"log.level", "OptionEffectTest.TheLogHoldsWhatIsImportantEnough"},
+  };
+  return *effects;
+}
+
 struct Document {
   std::string text;
   int line = 0;  // of the option
@@ -176,6 +269,33 @@ TEST(OptionTable, EveryOptionHasARowInThisTest) {
   std::set<std::string> known;
   for (const Option& option : AllOptions()) known.insert(option.full_name());
   EXPECT_EQ(tested, known);
+}
+
+/// SUITE.NAME of every test below tests/.
+std::set<std::string> AllTests() {
+  std::set<std::string> tests;
+  const std::regex shape(R"((?:^|\n)TEST(?:_F|_P)?\((\w+),\s*(\w+))");
+  for (const auto& entry :
+       std::filesystem::recursive_directory_iterator(config_test::SourceRoot() / "tests")) {
+    if (entry.path().extension() != ".cc") continue;
+    const std::string text = config_test::ReadWholeFile(entry.path());
+    for (std::sregex_iterator it(text.begin(), text.end(), shape), end; it != end; ++it)
+      tests.insert(it->str(1) + "." + it->str(2));
+  }
+  return tests;
+}
+
+TEST(OptionTable, TheEffectOfEveryOptionIsShownByATest) {
+  const std::set<std::string> tests = AllTests();
+  ASSERT_GT(tests.size(), 1000U);
+  std::set<std::string> shown;
+  for (const auto& [option, test] : Effects()) {
+    shown.insert(option);
+    EXPECT_TRUE(tests.contains(test)) << option << ": there is no test " << test;
+  }
+  std::set<std::string> known;
+  for (const Option& option : AllOptions()) known.insert(option.full_name());
+  EXPECT_EQ(shown, known);
 }
 
 TEST(OptionTable, EveryOptionTakesWhatItShould) {
