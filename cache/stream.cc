@@ -73,7 +73,10 @@ void FileCore::PumpStream() {
   if (session_ == nullptr) {
     // One part alone is not worth an upload that may have to be aborted.
     stream_at_ = std::max(grid->Part(2).end, context_.upload.put_size_max);
-    if (extents_.size() > stream_at_) BeginStream();
+    if (extents_.size() <= stream_at_) return;
+    // The publication sees to holes, by other parts than these.
+    stream_halted_ = context_.zeros.CopyMax(extents_.holes().total_bytes(), capabilities) > 0;
+    if (!stream_halted_) BeginStream();
     return;
   }
   UploadSession& session = *session_;

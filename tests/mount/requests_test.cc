@@ -292,6 +292,8 @@ TEST_F(RequestsTest, ASparseFileCostsNoUploadForItsHoles) {
               static_cast<ssize_t>(data.size()));
   }
   environment_->Sync();
+  EXPECT_EQ(server().Count("CreateMultipartUpload"), 1U) << Shown();
+  EXPECT_EQ(server().Count("AbortMultipartUpload"), 0U) << Shown();
   // The object of zeros, once, and the data, rounded up to a part.
   EXPECT_LE(RequestBytes(), (16ULL << 20) + (6ULL << 20)) << Shown();
   EXPECT_LE(Requests(), size / (16 << 20) + 16) << Shown();
