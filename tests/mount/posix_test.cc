@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <spawn.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -15,9 +16,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <climits>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -306,6 +310,81 @@ TEST_P(PosixTest, ReadsAndWritesPastThePageCache) {
 TEST_P(PosixTest, WhatCannotBeDoneSaysSo) {
   EXPECT_EQ(Try(::open(env().mount_point().c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)),
             EOPNOTSUPP);
+}
+
+TEST_P(PosixTest, PathsThatLeadNowhereFailAsEverywhere) {
+  ASSERT_EQ(::symlink("loop2", Path("loop1").c_str()), 0);
+  ASSERT_EQ(::symlink("loop1", Path("loop2").c_str()), 0);
+  EXPECT_EQ(Try(::open(Path("loop1").c_str(), O_RDONLY | O_CLOEXEC)), ELOOP);
+  EXPECT_EQ(Try(::open(Path("loop1/f").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644)), ELOOP);
+  EXPECT_EQ(Try(::open(Path("loop1").c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC)), ELOOP);
+  std::string deep = env().mount_point();
+  while (deep.size() < PATH_MAX) deep += "/.";
+  EXPECT_EQ(Try(::access(deep.c_str(), F_OK)), ENAMETOOLONG);
+  EXPECT_EQ(Try(::mkdir(deep.c_str(), 0755)), ENAMETOOLONG);
+  EXPECT_EQ(Try(::symlink(std::string(PATH_MAX, 'x').c_str(), Path("l").c_str())), ENAMETOOLONG);
+  WriteFile(Path("f"), "x");
+  EXPECT_EQ(Try(::open(Path("f/g").c_str(), O_RDONLY | O_CLOEXEC)), ENOTDIR);
+  EXPECT_EQ(Try(::open(Path("f").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), ENOTDIR);
+  EXPECT_EQ(Try(::open(env().mount_point().c_str(), O_WRONLY | O_CLOEXEC)), EISDIR);
+  EXPECT_EQ(Try(::truncate(env().mount_point().c_str(), 0)), EISDIR);
+  EXPECT_EQ(Try(::rename(Path("f").c_str(), (env().directory() + "/f").c_str())), EXDEV);
+}
+
+TEST_P(PosixTest, AFileIsNoLargerThanTheStoreTakes) {
+  const UniqueFd file = Open("f", O_RDWR | O_CREAT);
+  const off_t most = std::numeric_limits<off_t>::max();
+  EXPECT_EQ(Try(::ftruncate(file.get(), most)), EFBIG);
+  EXPECT_EQ(Try(::truncate(Path("f").c_str(), most)), EFBIG);
+  EXPECT_EQ(Try(::fallocate(file.get(), 0, most - 10, 10)), EFBIG);
+  EXPECT_EQ(Try(static_cast<int>(::pwrite(file.get(), "x", 1, most - 1))), EFBIG);
+  struct stat facts {};
+  ASSERT_EQ(::fstat(file.get(), &facts), 0);
+  EXPECT_EQ(facts.st_size, 0);
+}
+
+TEST_P(PosixTest, AProgramThatRunsIsNotWrittenTo) {
+  std::filesystem::copy_file("/bin/sleep", Path("program"));
+  ASSERT_EQ(::chmod(Path("program").c_str(), 0755), 0);
+  std::string name = Path("program");
+  std::string argument = "600";
+  const std::array<char*, 3> words = {name.data(), argument.data(), nullptr};
+  pid_t pid = -1;
+  ASSERT_EQ(::posix_spawn(&pid, name.c_str(), nullptr, nullptr, words.data(), environ), 0);
+  EXPECT_EQ(Try(::open(name.c_str(), O_WRONLY | O_CLOEXEC)), ETXTBSY);
+  EXPECT_EQ(Try(::truncate(name.c_str(), 0)), ETXTBSY);
+  ::kill(pid, SIGKILL);
+  ::waitpid(pid, nullptr, 0);
+  const UniqueFd writer = Open("program", O_WRONLY);
+  EXPECT_EQ(::posix_spawn(&pid, name.c_str(), nullptr, nullptr, words.data(), environ), ETXTBSY);
+}
+
+TEST_P(PosixTest, InAStickyFolderOnlyOwnersRemove) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to act as somebody else";
+  ASSERT_NO_FATAL_FAILURE(env().Unmount());
+  ASSERT_NO_FATAL_FAILURE(env().Mount({"-o", "allow_other"}));
+  ASSERT_EQ(::mkdir(Path("tmp").c_str(), 0755), 0);
+  ASSERT_EQ(::chmod(Path("tmp").c_str(), 01777), 0);
+  WriteFile(Path("tmp/roots"), "x");
+  WriteFile(Path("tmp/theirs"), "x");
+  ASSERT_EQ(::chmod(Path("tmp/roots").c_str(), 0666), 0);
+  ASSERT_EQ(::chown(Path("tmp/theirs").c_str(), 4711, 4711), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    // The way to the mount point may be closed to others.
+    if (::chdir(Path("tmp").c_str()) != 0) ::_exit(1);
+    if (::setgid(4711) != 0 || ::setuid(4711) != 0) ::_exit(1);
+    const auto fails = [](int result) { return result == -1 && errno == EPERM; };
+    if (!fails(::unlink("roots")) || !fails(::rename("roots", "other"))) ::_exit(2);
+    if (!fails(::rename("theirs", "roots"))) ::_exit(3);
+    if (::chmod("theirs", 0600) != 0 || !fails(::chmod("roots", 0600))) ::_exit(4);
+    if (!fails(::chown("theirs", 4712, 4711))) ::_exit(5);
+    ::_exit(::rename("theirs", "renamed") == 0 && ::unlink("renamed") == 0 ? 0 : 6);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(Names(Path("tmp")), (std::vector<std::string>{"roots"}));
 }
 
 TEST_P(PosixTest, SetIdBitsGoWhenSomebodyElseWrites) {
