@@ -15,10 +15,6 @@ namespace {
 // The rest of the 2 KB is for modes, times and what others have put there.
 constexpr size_t kInlineMax = 1400;
 
-std::string Inline(const XattrMap& xattrs) {
-  return PercentEncode(XattrsToJson(xattrs), /*keep_slash=*/false);
-}
-
 }  // namespace
 
 std::string XattrsToJson(const XattrMap& xattrs) {
@@ -40,7 +36,8 @@ XattrMap XattrsFromJson(std::string_view text) {
 }
 
 bool FitsMetadata(const XattrMap& xattrs) {
-  return xattrs.empty() || Inline(xattrs).size() <= kInlineMax;
+  // No form of a header is longer.
+  return xattrs.empty() || PercentEncode(XattrsToJson(xattrs), false).size() <= kInlineMax;
 }
 
 void EncodeXattrs(const XattrMap& xattrs, const std::string& side_id, UserMetadata* metadata) {
@@ -49,13 +46,16 @@ void EncodeXattrs(const XattrMap& xattrs, const std::string& side_id, UserMetada
   if (!side_id.empty()) {
     (*metadata)[kXattrSideMetadata] = side_id;
   } else if (!xattrs.empty()) {
-    (*metadata)[kXattrMetadata] = Inline(xattrs);
+    (*metadata)[kXattrMetadata] = XattrsToJson(xattrs);
   }
 }
 
 XattrMap DecodeXattrs(const UserMetadata& metadata) {
   const auto it = metadata.find(kXattrMetadata);
-  return it == metadata.end() ? XattrMap() : XattrsFromJson(PercentDecode(it->second, false));
+  if (it == metadata.end()) return {};
+  // The store has undone the encoding that s3fs uses, once.
+  const bool plain = it->second.starts_with('{');
+  return XattrsFromJson(plain ? it->second : PercentDecode(it->second, false));
 }
 
 std::string XattrSideId(const UserMetadata& metadata) {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Extended attributes as object metadata, in the dialect of s3fs: the metadata `xattr` is a JSON
-// object of names and base64 values, percent-encoded (protocol.md section 6). What does not fit
-// beside the other metadata (stores take 2 KB in all) lies as plain JSON in an object of its own,
-// .quayfs/xattr/ID below the mount's prefix, and the metadata `quayfs-xattr` is the ID, 32
-// hexadecimal digits.
+// object of names and base64 values (protocol.md section 6). s3fs percent-encodes it, and decodes
+// what it reads; what must not stand in a header is encoded by the store (s3/metadata_codec.h), so
+// that nothing may be encoded here: s3fs decodes once. What does not fit beside the other metadata
+// (stores take 2 KB in all) lies as plain JSON in an object of its own, .quayfs/xattr/ID below the
+// mount's prefix, and the metadata `quayfs-xattr` is the ID, 32 hexadecimal digits.
 //
 // Pure functions. What does not parse counts as absent: the object is someone else's.
 
