@@ -54,8 +54,7 @@ struct Line {
   std::string config;
   std::vector<std::string> config_options;
   bool config_secrets = false;
-  std::string config_from;
-  std::string config_bucket;
+  ConfigNewRequest config_new;
   std::string provider;
   std::string shell;
   std::string log_level;
@@ -215,6 +214,25 @@ void AddRecover(CLI::App& app, Line& line, Chosen* chosen) {
                         "quayfs recover /var/cache/quayfs/nightly --export /root/rescued"});
 }
 
+void AddConfigNew(CLI::App* command, Line& line, Chosen* chosen) {
+  CLI::App* const make =
+      command->add_subcommand("new", "Write a mount config; on a terminal it asks what it needs");
+  ConfigNewRequest& request = line.config_new;
+  make->add_option("FILE", request.file, "The file to make; only its owner can read it")
+      ->required();
+  make->add_option("--from", request.from,
+                   "From what others have: rclone:REMOTE:BUCKET, s3fs:BUCKET or aws:PROFILE");
+  make->add_option("--bucket", request.bucket, "The bucket, where --from names none");
+  make->add_option("-o,--options", request.options,
+                   "What it says: provider=kodo, region=, any key; no secrets")
+      ->allow_extra_args(false);
+  make->add_option("--secret-file", request.secret_file,
+                   "The file that holds the secret key, and is read at each mount");
+  make->callback([&line, chosen] { *chosen = [&line] { return RunConfigNew(line.config_new); }; });
+  SetExamples(make, {"quayfs config new /etc/quayfs/new.toml -o provider=aws,bucket=backups",
+                     "quayfs config new /etc/quayfs/old.toml --from s3fs:BUCKET"});
+}
+
 void AddConfig(CLI::App& app, Line& line, Chosen* chosen) {
   CLI::App* const command = app.add_subcommand("config", "Look at mount configs");
   command->require_subcommand(1);
@@ -239,16 +257,7 @@ void AddConfig(CLI::App& app, Line& line, Chosen* chosen) {
     *chosen = [&line] { return RunConfigShow(line.config, line.config_options); };
   });
   SetExamples(show, {"quayfs config show nightly -o ro"});
-  CLI::App* const make = command->add_subcommand(
-      "new", "Write a mount config from what rclone, s3fs or Amazon's tools are configured with");
-  make->add_option("FILE", line.config, "The file to make; only its owner can read it")->required();
-  make->add_option("--from", line.config_from, "rclone:REMOTE:BUCKET, s3fs:BUCKET or aws:PROFILE")
-      ->required();
-  make->add_option("--bucket", line.config_bucket, "The bucket, where --from names none");
-  make->callback([&line, chosen] {
-    *chosen = [&line] { return RunConfigNew(line.config_from, line.config_bucket, line.config); };
-  });
-  SetExamples(make, {"quayfs config new /etc/quayfs/old.toml --from s3fs:BUCKET"});
+  AddConfigNew(command, line, chosen);
   CLI::App* const options =
       command->add_subcommand("options", "Every key with its meaning and default");
   options->callback([chosen] { *chosen = RunConfigOptions; });

@@ -97,8 +97,16 @@ int RunConfigCheck(const std::string& config, const std::vector<std::string>& op
                    bool json);
 int RunConfigShow(const std::string& config, const std::vector<std::string>& options);
 int RunConfigOptions();
-/// Writes a config to a file that must not be there yet, readable by its owner only.
-int RunConfigNew(const std::string& from, const std::string& bucket, const std::string& file);
+
+struct ConfigNewRequest {
+  std::string file;  // must not be there yet; readable by its owner only
+  std::string from;  // rclone:..., s3fs:..., aws:...; empty: from the options, and on a terminal
+                     // from answers to what they do not say
+  std::string bucket;
+  std::vector<std::string> options;
+  std::string secret_file;
+};
+int RunConfigNew(const ConfigNewRequest& request);
 
 /// All providers if `name` is empty.
 int RunProviders(const std::string& name, bool json);

@@ -1,26 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstdlib>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <vector>
 
 #include "base/text.h"
-#include "base/unique_fd.h"
 #include "fs/program/commands.h"
 #include "fs/program/exit_status.h"
 #include "fs/program/launch.h"
 #include "fs/program/load.h"
 #include "fs/program/messages.h"
-#include "mount-configs/import.h"
 #include "mount-configs/render.h"
 #include "providers/open.h"
 
@@ -81,27 +73,6 @@ int RunConfigShow(const std::string& config, const std::vector<std::string>& opt
 
 int RunConfigOptions() {
   fmt::print("{}", DescribeOptions());
-  return kExitOk;
-}
-
-int RunConfigNew(const std::string& from, const std::string& bucket, const std::string& file) {
-  const Environment environment = [](const std::string& name) -> std::optional<std::string> {
-    const char* const value = std::getenv(name.c_str());
-    return value == nullptr ? std::nullopt : std::optional<std::string>(value);
-  };
-  const auto text = ImportMountConfig(from, bucket, environment);
-  if (!text) {
-    PrintError(text.error().message());
-    return kExitFailed;
-  }
-  const UniqueFd made(::open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  const bool written = made.valid() && ::write(made.get(), text->data(), text->size()) ==
-                                           static_cast<ssize_t>(text->size());
-  if (!written) {
-    PrintError(fmt::format("cannot write {}: {}", file, std::generic_category().message(errno)));
-    return kExitFailed;
-  }
-  fmt::print("{} is written; try it with: quayfs check {}\n", file, file);
   return kExitOk;
 }
 

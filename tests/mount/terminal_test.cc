@@ -120,5 +120,27 @@ TEST_F(TerminalTest, UmountShowsHowFarItIsAndLeavesNothingBehind) {
     EXPECT_EQ(env().ObjectBody(fmt::format("f{}", i)), Pattern(100000, 1));
 }
 
+TEST_F(TerminalTest, ANewConfigIsAskedForAndTheSecretIsNotShown) {
+  const std::string file = env().directory() + "/new.toml";
+  ASSERT_NO_FATAL_FAILURE(Begin(fmt::format("{} config new {} -o endpoint={}; cat", QUAYFS_PROGRAM,
+                                            file, server().endpoint())));
+  const auto answer = [this](const std::string& question, const std::string& text) {
+    EXPECT_TRUE(Shows(question)) << screen_;
+    Tmux({"send-keys", text, "Enter"});
+  };
+  answer("Provider .*:", "");
+  answer("Bucket:", "test");
+  answer("Only keys that begin with .*:", "host-b/");
+  answer("Access key:", "test-key");
+  answer("Secret key .*:", "test-secret");
+  EXPECT_TRUE(Shows("is written; try it with:")) << screen_;
+  EXPECT_THAT(screen_, Not(HasSubstr("test-secret")));
+  env().Unmount();
+  const ProgramResult mounted = RunQuayfs(
+      {"mount", file, env().mount_point(), "-o", "cache.directory=" + env().directory() + "/c"});
+  EXPECT_EQ(mounted.status, 0) << mounted.err;
+  EXPECT_EQ(RunQuayfs({"umount", env().mount_point()}).status, 0);
+}
+
 }  // namespace
 }  // namespace quayfs::mounttest
