@@ -260,5 +260,23 @@ TEST_F(PagesTest, TheConfigsInTheReadmeAndTheManualAreRight) {
   EXPECT_THAT(out, Not(HasSubstr("FAILED"))) << out;
 }
 
+// What systemd runs every 15 seconds for the node exporter.
+TEST_F(PagesTest, TheMetricsUnitWritesWhatPrometheusReads) {
+  const std::string unit = ReadFile(QUAYFS_SOURCE_DIR "/packaging/systemd/quayfs-metrics.service");
+  std::smatch found;
+  ASSERT_TRUE(std::regex_search(unit, found, std::regex("\nExecStart=(.*)\n")));
+  const std::string out = Run(std::string(kOwnMachine) + R"sh(
+mount -t tmpfs tmpfs /var/lib
+mkdir -p /var/lib/prometheus/node-exporter
+editor /etc/quayfs/nightly.toml
+quayfs mount nightly /mnt/nightly
+)sh" + found.str(1) + R"sh(
+ls -A /var/lib/prometheus/node-exporter
+grep -c 'quayfs_info{mount="/mnt/nightly"' /var/lib/prometheus/node-exporter/quayfs.prom
+umount /mnt/nightly
+)sh");
+  EXPECT_EQ(out, "quayfs.prom\n1\n");
+}
+
 }  // namespace
 }  // namespace quayfs::mounttest
