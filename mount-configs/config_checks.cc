@@ -252,6 +252,15 @@ void ApplyProviderRules(Loading& loading) {
   }
 }
 
+/// Where the parameters stand that CheckExtendedParameters speaks of.
+Origin OriginOfTls(const Loading& loading) {
+  for (const std::string_view key :
+       {"Cert_thumbprint", "Allow_Insecure_SSL", "Use_UnsignedPayload"}) {
+    if (loading.IsGiven("extended", key)) return loading.OriginOf("extended", key);
+  }
+  return loading.OriginOf("", "parameters");
+}
+
 void CheckConfig(Loading& loading) {
   CheckName(loading);
   CheckBucket(loading);
@@ -264,10 +273,7 @@ void CheckConfig(Loading& loading) {
   CheckNetwork(loading);
   CheckCacheDirectory(loading);
   CheckExtendedParameters(loading.config, loading.extended);
-  const Origin extended = loading.IsGiven("extended", "Cert_thumbprint")
-                              ? loading.OriginOf("extended", "Cert_thumbprint")
-                              : loading.OriginOf("extended", "Use_UnsignedPayload");
-  loading.TakeExtendedFindings(extended);
+  loading.TakeExtendedFindings(OriginOfTls(loading));
   loading.config.passwd_file = loading.AbsolutePath(loading.config.passwd_file);
 }
 

@@ -67,7 +67,8 @@ Result<s3::Credentials> ReadQingStorFile(const std::string& path) {
   return credentials;
 }
 
-Result<s3::Credentials> FromEnvironment(const Loading& loading) {
+/// `place` becomes what MountConfig::keys_from says.
+Result<s3::Credentials> FromEnvironment(const Loading& loading, std::string* place) {
   const std::string& provider = loading.config.store.provider;
   const Environment& environment = loading.environment();
   std::string tried;
@@ -77,11 +78,17 @@ Result<s3::Credentials> FromEnvironment(const Loading& loading) {
     found.access_key_id = environment(pair.key).value_or("");
     found.secret_access_key = environment(pair.secret).value_or("");
     if (!pair.token.empty()) found.session_token = environment(pair.token).value_or("");
-    if (!found.access_key_id.empty() && !found.secret_access_key.empty()) return found;
+    if (!found.access_key_id.empty() && !found.secret_access_key.empty()) {
+      *place = fmt::format("the environment variables {} and {}", pair.key, pair.secret);
+      return found;
+    }
     tried += fmt::format("{}{} and {}", tried.empty() ? "" : ", ", pair.key, pair.secret);
   }
   const std::string file = environment("QINGSTOR_CONFIG_PATH").value_or("");
-  if (provider == "qingstor" && !file.empty()) return ReadQingStorFile(loading.AbsolutePath(file));
+  if (provider == "qingstor" && !file.empty()) {
+    *place = fmt::format("the file {}, which QINGSTOR_CONFIG_PATH names", file);
+    return ReadQingStorFile(loading.AbsolutePath(file));
+  }
   return Error(
       Code::kInvalidArgument,
       "'credentials.env_auth' is set, but the environment has no keys; looked for " + tried);
@@ -319,10 +326,14 @@ void FetchCredentials(Loading& loading) {
   }
   if (loading.ok() && loading.options().resolve_secrets) {
     ResolvePending(loading);
-    if (from_file)
+    std::string place;
+    if (from_file) {
+      place = "the password file " + config.passwd_file;
       TakeCredentials(FromPasswdFile(config.passwd_file, config.store.bucket), "passwd_file",
                       loading);
-    if (from_environment) TakeCredentials(FromEnvironment(loading), "env_auth", loading);
+    }
+    if (from_environment) TakeCredentials(FromEnvironment(loading, &place), "env_auth", loading);
+    loading.config.keys_from = std::move(place);
     WatchFiles(loading);
   }
   if (loading.ok() && !loading.options().resolve_secrets &&

@@ -151,7 +151,9 @@ void CheckExtendedParameters(MountConfig& config, ExtendedFindings& findings) {
 Result<std::string> NormalizeThumbprint(std::string_view text) {
   const Error bad(
       Code::kInvalidArgument,
-      "must be the 40 (SHA-1) or 64 (SHA-256) hex digits of a certificate's thumbprint");
+      fmt::format(
+          "must be the 40 (SHA-1) or 64 (SHA-256) hex digits of a certificate's thumbprint, not {}",
+          QuoteToml(text.substr(0, 2 * kSha256Digits))));
   std::string digits;
   while (!text.empty()) {
     const size_t skipped = SkippedLength(text);

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/hash.h"
 #include "base/text.h"
 #include "mount-configs/loader.h"
 #include "mount-configs/url_text.h"
@@ -35,12 +36,19 @@ class Writer {
   void CredentialFlag(std::string_view key) { credentials_ += fmt::format("{} = true\n", key); }
   void Extended(std::string_view key, std::string_view value) { Line(&extended_, key, value); }
   void Transfer(std::string_view key, std::string_view value) { Line(&transfer_, key, value); }
+  /// What is not a number is left for the reader of the new file to find.
+  void TransferNumber(std::string_view key, std::string_view value) {
+    if (!value.empty()) transfer_ += fmt::format("{} = {}\n", key, value);
+  }
+  void NetworkNumber(std::string_view key, std::string_view value) {
+    if (!value.empty()) network_ += fmt::format("{} = {}\n", key, value);
+  }
 
   std::string Text(std::string_view origin) const {
     std::string text = fmt::format("# Made from {}.\n{}", origin, top_);
     for (const auto& [name, lines] :
          {std::pair("credentials", &credentials_), std::pair("extended", &extended_),
-          std::pair("transfer", &transfer_)}) {
+          std::pair("transfer", &transfer_), std::pair("network", &network_)}) {
       if (!lines->empty()) text += fmt::format("\n[{}]\n{}", name, *lines);
     }
     return text;
@@ -55,6 +63,7 @@ class Writer {
   std::string credentials_;
   std::string extended_;
   std::string transfer_;
+  std::string network_;
 };
 
 Error NoBucket() {
@@ -138,21 +147,6 @@ void WriteKeys(const Settings& remote, Writer* writer) {
   writer->Credential("session_token", Setting(remote, "session_token"));
 }
 
-void WriteS3Remote(const Settings& remote, Writer* writer) {
-  writer->Top("provider", ProviderOf(Setting(remote, "provider")));
-  writer->Top("region", Setting(remote, "region"));
-  writer->Top("endpoint", WithScheme(Setting(remote, "endpoint")));
-  writer->Top("storage_class", Setting(remote, "storage_class"));
-  writer->Top("acl", Setting(remote, "acl"));
-  writer->Top("sse", Setting(remote, "server_side_encryption"));
-  writer->Top("sse_kms_key_id", Setting(remote, "sse_kms_key_id"));
-  if (EqualsIgnoreCase(Setting(remote, "requester_pays"), "true")) writer->Flag("requester_pays");
-  if (EqualsIgnoreCase(Setting(remote, "v2_auth"), "true")) {
-    writer->Extended("SignatureVersion", "2");
-  }
-  writer->Extended("Use_PathStyle", ToLower(Setting(remote, "force_path_style")));
-}
-
 /// "4Mi" and "4M" to "4MiB": rclone's units are binary.
 std::string SizeOf(std::string text) {
   if (text.empty() || (text.back() >= '0' && text.back() <= '9')) return text;
@@ -161,12 +155,42 @@ std::string SizeOf(std::string text) {
   return text + "iB";
 }
 
+/// rclone takes the key for SSE-C in base64, or as the 32 bytes themselves.
+std::string CustomerKeyOf(const Settings& remote) {
+  const std::string raw = Setting(remote, "sse_customer_key");
+  return raw.empty() ? Setting(remote, "sse_customer_key_base64") : Base64Encode(raw);
+}
+
+void WriteTransfer(const Settings& remote, Writer* writer) {
+  writer->Transfer("upload_cutoff", SizeOf(Setting(remote, "upload_cutoff")));
+  writer->Transfer("chunk_size", SizeOf(Setting(remote, "chunk_size")));
+  writer->TransferNumber("upload_concurrency", Setting(remote, "upload_concurrency"));
+}
+
+void WriteS3Remote(const Settings& remote, Writer* writer) {
+  writer->Top("provider", ProviderOf(Setting(remote, "provider")));
+  writer->Top("region", Setting(remote, "region"));
+  writer->Top("endpoint", WithScheme(Setting(remote, "endpoint")));
+  writer->Top("storage_class", Setting(remote, "storage_class"));
+  writer->Top("acl", Setting(remote, "acl"));
+  writer->Top("bucket_acl", Setting(remote, "bucket_acl"));
+  writer->Top("sse", Setting(remote, "server_side_encryption"));
+  writer->Top("sse_kms_key_id", Setting(remote, "sse_kms_key_id"));
+  if (EqualsIgnoreCase(Setting(remote, "requester_pays"), "true")) writer->Flag("requester_pays");
+  if (EqualsIgnoreCase(Setting(remote, "v2_auth"), "true")) {
+    writer->Extended("SignatureVersion", "2");
+  }
+  writer->Extended("Use_PathStyle", ToLower(Setting(remote, "force_path_style")));
+  writer->Credential("sse_customer_key", CustomerKeyOf(remote));
+  WriteTransfer(remote, writer);
+}
+
 void WriteQingStorRemote(const Settings& remote, Writer* writer) {
   writer->Top("provider", "qingstor");
   writer->Top("zone", Setting(remote, "zone"));
   writer->Top("endpoint", WithScheme(Setting(remote, "endpoint")));
-  writer->Transfer("upload_cutoff", SizeOf(Setting(remote, "upload_cutoff")));
-  writer->Transfer("chunk_size", SizeOf(Setting(remote, "chunk_size")));
+  WriteTransfer(remote, writer);
+  writer->NetworkNumber("connection_retries", Setting(remote, "connection_retries"));
 }
 
 Result<std::string> FromRclone(std::string_view rest, std::string_view bucket,

@@ -100,6 +100,9 @@ struct MountConfig {
   /// Where each secret came from, as TOML that is safe to show: "credentials.secret_access_key" ->
   /// `{ file = "/etc/quayfs/n.secret" }`. A secret that stands in the file itself is not listed.
   std::map<std::string, std::string> secret_sources;
+  /// Where the keys in `store.credentials` came from if that is neither the file nor one of those:
+  /// "the environment variables A and B", "the password file /etc/passwd-s3fs". "" otherwise.
+  std::string keys_from;
   /// What deserves a second look but does not stop a mount; one sentence each, with file and line.
   std::vector<std::string> warnings;
 };

@@ -119,6 +119,8 @@ class S3Store final : public ObjectStore {
     native_ = std::make_unique<kodo::NativeClient>(*std::move(resolved.native), *http_, clock);
   }
 
+  StoreRegion region() const { return {client_.config().region, client_.region()}; }
+
   const std::string& name() const override { return name_; }
   Capabilities capabilities() const override;
   Status CheckBucket(const CallOptions& call) override;
@@ -664,6 +666,12 @@ Result<ListPage> S3Store::List(const ListRequest& request, const CallOptions& ca
 std::unique_ptr<ObjectStore> MakeS3Store(ResolvedStore resolved,
                                          std::unique_ptr<s3::HttpClient> http, Clock& clock) {
   return std::make_unique<S3Store>(std::move(resolved), std::move(http), clock);
+}
+
+std::optional<StoreRegion> RegionOf(const ObjectStore& store) {
+  const auto* const s3 = dynamic_cast<const S3Store*>(&store);
+  if (s3 == nullptr || s3->region().configured.empty()) return std::nullopt;
+  return s3->region();
 }
 
 }  // namespace quayfs

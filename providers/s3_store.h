@@ -7,6 +7,8 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -19,5 +21,13 @@ namespace quayfs {
 /// `clock` outlives the store. `resolved.capabilities` are what the store declares at first.
 std::unique_ptr<ObjectStore> MakeS3Store(ResolvedStore resolved,
                                          std::unique_ptr<s3::HttpClient> http, Clock& clock);
+
+/// Where a store's requests go, and are signed for.
+struct StoreRegion {
+  std::string configured;
+  std::string learned;  // from the service's replies; the same if they have not corrected it
+};
+/// Nothing for a store that has no regions. Any thread.
+std::optional<StoreRegion> RegionOf(const ObjectStore& store);
 
 }  // namespace quayfs

@@ -26,6 +26,7 @@ std::string EndpointOf(const MountConfig& config) {
 
 /// What came from another place than the file is changed there.
 std::string SecretPlace(const MountConfig& config, const std::string& key) {
+  if (!config.keys_from.empty()) return config.keys_from;
   const auto source = config.secret_sources.find(key);
   if (source == config.secret_sources.end()) return fmt::format("{} in {}", key, Where(config));
   return fmt::format("{} = {} in {}", key, source->second, Where(config));
@@ -59,8 +60,25 @@ std::string ExplainCredentials(const Error& error, const MountConfig& config) {
                        SecretPlace(config, "credentials.session_token"));
   }
   return fmt::format(
-      "the service refused the access key '{}' or its secret; check [credentials] in {} ({})", key,
-      Where(config), error.message());
+      "the service refused the access key '{}' or its secret; check {} ({})", key,
+      config.keys_from.empty() ? "[credentials] in " + Where(config) : config.keys_from,
+      error.message());
+}
+
+std::string ExplainDenied(const Error& error, const MountConfig& config) {
+  constexpr std::string_view kWanted = "list, read, write and delete there";
+  const std::string& key = config.store.credentials.access_key_id;
+  const CredentialRules& rules = config.store.credential_rules;
+  if (!key.empty() || rules.from != CredentialRules::From::kNowhere) {
+    return fmt::format("{} may not use the bucket '{}'; allow it to {} ({})",
+                       key.empty() ? "the key of " + DescribeCredentialRules(rules)
+                                   : fmt::format("the access key '{}'", key),
+                       config.store.bucket, kWanted, error.message());
+  }
+  return fmt::format(
+      "without a key the bucket '{}' may not be used; set credentials.access_key_id and "
+      "credentials.secret_access_key in {}, or allow everybody to {} ({})",
+      config.store.bucket, Where(config), kWanted, error.message());
 }
 
 std::string ExplainClock(const Error& error) {
@@ -130,10 +148,7 @@ std::string Explain(const Error& error, const MountConfig& config) {
       return ExplainCredentials(error, config);
     case Code::kPermissionDenied:
       if (config.store.provider == "local") return error.message();
-      return fmt::format(
-          "the access key '{}' may not use the bucket '{}'; allow it to list, read, write and "
-          "delete there ({})",
-          config.store.credentials.access_key_id, config.store.bucket, error.message());
+      return ExplainDenied(error, config);
     case Code::kClockSkew:
       return ExplainClock(error);
     case Code::kWrongRegion:

@@ -15,6 +15,7 @@
 #include "fs/program/reach.h"
 #include "providers/probe.h"
 #include "providers/profiles.h"
+#include "providers/s3_store.h"
 
 namespace quayfs::program {
 namespace {
@@ -85,6 +86,7 @@ class StoreCheck {
     }
     if (Step(
             "list", [this] { return ListOne(); }, "allowed", kList)) {
+      Region();
       Archived();
     }
     if (config_.mount.read_only) {
@@ -135,6 +137,24 @@ class StoreCheck {
                      denied ? Denied(*permission, status.error())
                             : ExplainStoreError(status.error(), config_)});
     return false;
+  }
+
+  /// Which one it is, now that the service has answered.
+  void Region() {
+    const std::optional<StoreRegion> region = RegionOf(store_);
+    if (!region) return;
+    const bool native = config_.store.provider == "qingstor";
+    const std::string_view option = native ? "zone" : "region";
+    if (region->configured == region->learned) {
+      rows_.push_back({"region", CheckResult::kOk,
+                       fmt::format("{} '{}' is accepted", option, region->learned)});
+      return;
+    }
+    rows_.push_back(
+        {"region", CheckResult::kWarning,
+         fmt::format("the bucket is in '{}', not in '{}', and each start has to find "
+                     "that out; set {} = \"{}\" in {}",
+                     region->learned, region->configured, option, region->learned, config_.path)});
   }
 
   std::string Denied(const Permission& permission, const Error& error) const {

@@ -149,6 +149,10 @@ TEST(Thumbprint, OtherLengthsAndLettersAreErrors) {
   }
 }
 
+TEST(Thumbprint, WhatWasGivenIsShown) {
+  EXPECT_THAT(OneError("Cert_thumbprint=12:34:zz"), HasSubstr("not \"12:34:zz\""));
+}
+
 TEST(Thumbprint, NeedsHttps) {
   EXPECT_THAT(OneError(std::string("Cert_thumbprint=") + kSha1, "HTTP://s3.example.org"),
               HasSubstr("https://"));

@@ -44,9 +44,13 @@ TEST_F(Import, ARemoteOfRclone) {
   home_.Write(".config/rclone/rclone.conf",
               "[minio]\ntype = s3\nprovider = Minio\naccess_key_id = AK\n"
               "secret_access_key = S/K+=\nendpoint = http://127.0.0.1:9000\nregion = us-east-1\n"
-              "storage_class = STANDARD\nforce_path_style = true\nv2_auth = true\n\n"
+              "storage_class = STANDARD\nforce_path_style = true\nv2_auth = true\n"
+              "upload_cutoff = 1G\nchunk_size = 32M\nupload_concurrency = 6\n"
+              "bucket_acl = public-read\n"
+              "sse_customer_key = 12345678901234567890123456789012\n\n"
               "[qs]\ntype = qingstor\nzone = sh1a\naccess_key_id = Q\nsecret_access_key = QS\n"
-              "chunk_size = 8Mi\n[env]\ntype = s3\nprovider = AWS\nenv_auth = true\n"
+              "chunk_size = 8Mi\nupload_cutoff = 100Mi\nupload_concurrency = 3\n"
+              "connection_retries = 5\n[env]\ntype = s3\nprovider = AWS\nenv_auth = true\n"
               "[drive]\ntype = drive\n");
   const MountConfig minio = Made("rclone:minio:nightly/host-a");
   EXPECT_EQ(minio.store.provider, "minio");
@@ -55,11 +59,19 @@ TEST_F(Import, ARemoteOfRclone) {
   EXPECT_EQ(minio.store.endpoint, "http://127.0.0.1:9000");
   EXPECT_EQ(minio.store.credentials.secret_access_key, "S/K+=");
   EXPECT_EQ(minio.store.path_style, true);
+  EXPECT_EQ(minio.transfer.upload_cutoff, 1ull << 30);
+  EXPECT_EQ(minio.transfer.chunk_size, 32ull << 20);
+  EXPECT_EQ(minio.transfer.upload_concurrency, 6);
+  EXPECT_EQ(minio.store.bucket_acl, "public-read");
+  EXPECT_EQ(minio.store.sse_customer_key, "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=");
   EXPECT_EQ(minio.store.signature_version, s3::SignatureVersion::kV2);
   const MountConfig qingstor = Made("rclone:qs", "bucket");
   EXPECT_EQ(qingstor.store.provider, "qingstor");
   EXPECT_EQ(qingstor.store.zone, "sh1a");
   EXPECT_EQ(qingstor.transfer.chunk_size, 8ull << 20);
+  EXPECT_EQ(qingstor.transfer.upload_cutoff, 100ull << 20);
+  EXPECT_EQ(qingstor.transfer.upload_concurrency, 3);
+  EXPECT_EQ(qingstor.store.retry_count, 5);
   EXPECT_EQ(Made("rclone:env:b").store.credential_rules.from, CredentialRules::From::kChain);
   EXPECT_THAT(Refusal("rclone:minio"), HasSubstr("--bucket"));
   EXPECT_THAT(Refusal("rclone:drive:b"), HasSubstr("type 'drive'"));

@@ -214,6 +214,14 @@ TEST(Load, ExtendedParametersAsStringAndAsTable) {
                           AllOf(HasSubstr("n.toml:7:1:"), HasSubstr("twice"))));
 }
 
+TEST(Load, WhatParametersMeanTogetherIsToldAtTheirPlace) {
+  const std::string head = "bucket = \"b\"\nendpoint = \"https://h\"\n";
+  EXPECT_THAT(Parse(head + "parameters = \"Allow_Insecure_SSL=true\"\n" + kKeys)->warnings,
+              ElementsAre(HasSubstr("n.toml:3:1: Allow_Insecure_SSL")));
+  EXPECT_THAT(Parse(head + "[extended]\nAllow_Insecure_SSL = true\n" + kKeys)->warnings,
+              ElementsAre(HasSubstr("n.toml:4:1: Allow_Insecure_SSL")));
+}
+
 TEST(Load, TheGenericProviderRetriesAsItsFormSays) {
   EXPECT_EQ(Parse("bucket = \"b\"\nendpoint = \"https://h\"\n")->store.retry_mode,
             s3::RetryMode::kLegacy);

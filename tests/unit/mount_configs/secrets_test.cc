@@ -215,6 +215,8 @@ TEST(EnvAuth, QingStorInTheDocumentedOrder) {
   const Result<MountConfig> loaded = Parse(text, OptionsWith(variables));
   EXPECT_EQ(loaded->store.credentials.access_key_id, "first");
   EXPECT_EQ(loaded->store.credentials.secret_access_key, "1");
+  EXPECT_EQ(loaded->keys_from,
+            "the environment variables QINGSTOR_ACCESS_KEY_ID and QINGSTOR_SECRET_ACCESS_KEY");
   EXPECT_FALSE(loaded->store.anonymous);
 }
 
@@ -270,6 +272,7 @@ TEST(PasswdFile, OfS3fs) {
   };
   EXPECT_EQ(SecretOf(load("b")), "hunter2");
   EXPECT_EQ(load("b")->store.credentials.access_key_id, "AK");
+  EXPECT_EQ(load("b")->keys_from, "the password file " + path);
   EXPECT_EQ(SecretOf(load("c")), "CS") << "the line without a bucket is for all others";
   directory.Write("p", "other:OK:OS\n");
   EXPECT_THAT(ErrorOf(load("b")), AllOf(HasSubstr("n.toml:3:1:"), Not(HasSubstr("OS"))));

@@ -84,6 +84,26 @@ TEST(Messages, WithoutAKeyTheServiceWantsOne) {
               HasSubstr("wants credentials"));
 }
 
+TEST(Messages, KeysFromElsewhereAreChangedThere) {
+  MountConfig config = Config();
+  config.keys_from = "the environment variables QS_ACCESS_KEY_ID and QS_SECRET_ACCESS_KEY";
+  for (const char* code :
+       {"SignatureDoesNotMatch", "InvalidAccessKeyId", "signature_not_matched"}) {
+    EXPECT_THAT(ExplainStoreError(Service(Code::kUnauthenticated, code, 403), config),
+                AllOf(HasSubstr("check the environment variables QS_ACCESS_KEY_ID"),
+                      Not(HasSubstr("n.toml"))))
+        << code;
+  }
+}
+
+TEST(Messages, WhatNobodyMayDoWithoutAKeyIsToldSo) {
+  MountConfig config = Config();
+  config.store.credentials = {};
+  EXPECT_THAT(ExplainStoreError(Service(Code::kPermissionDenied, "AccessDenied", 403), config),
+              AllOf(HasSubstr("without a key"), HasSubstr("set credentials.access_key_id"),
+                    HasSubstr("n.toml"), Not(HasSubstr("''"))));
+}
+
 TEST(Messages, AMissingDirectoryOfALocalStore) {
   MountConfig config = Config();
   config.store.provider = "local";

@@ -163,6 +163,29 @@ TEST_F(StoreCheckTest, AnotherRegionIsToldAlsoByAServiceThatSaysLittle) {
       << TextOf(rows, "bucket");
 }
 
+TEST_F(StoreCheckTest, TheRegionIsShownAndOneThatWasFoundOutIsSuggested) {
+  testserver::ServerConfig server_config;
+  server_config.region = "eu-west-3";
+  ASSERT_NO_FATAL_FAILURE(Start(server_config));
+  config_.store.region = "eu-west-3";
+  EXPECT_EQ(TextOf(Check(), "region"), "region 'eu-west-3' is accepted");
+  config_.store.region = "us-east-1";
+  const auto rows = Check();
+  EXPECT_EQ(ResultOf(rows, "region"), CheckResult::kWarning);
+  EXPECT_NE(TextOf(rows, "region").find("set region = \"eu-west-3\" in n.toml"), std::string::npos)
+      << TextOf(rows, "region");
+}
+
+TEST_F(StoreCheckTest, TheZoneIsShown) {
+  testserver::ServerConfig server_config;
+  server_config.protocol = testserver::Protocol::kQingStor;
+  server_config.region = "sh1a";
+  ASSERT_NO_FATAL_FAILURE(Start(server_config));
+  config_.store.provider = "qingstor";
+  config_.store.zone = "sh1a";
+  EXPECT_EQ(TextOf(Check(), "region"), "zone 'sh1a' is accepted");
+}
+
 TEST_F(StoreCheckTest, LimitsAreTriedAndShown) {
   ASSERT_NO_FATAL_FAILURE(Start());
   const auto rows = Check();
