@@ -5,11 +5,24 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <fstream>
+#include <string>
 
 #include "tests/mount/mount_fixture.h"
 
 namespace quayfs::mounttest {
 namespace {
+
+/// The most memory that a process has had so far.
+size_t PeakMebibytes(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/status");
+  std::string word;
+  while (file >> word && word != "VmHWM:") {
+  }
+  size_t kibibytes = 0;
+  EXPECT_TRUE(file >> kibibytes);
+  return kibibytes / 1024;
+}
 
 class UploadParametersTest : public ::testing::Test {
  protected:
@@ -45,6 +58,23 @@ TEST_F(UploadParametersTest, FilesAboveItGoInChunks) {
   EXPECT_EQ(Parts(), 3U) << "of 4 MiB";
   ASSERT_NO_FATAL_FAILURE(Upload("upload_cutoff=0,chunk_size=5MiB", 10));
   EXPECT_EQ(Parts(), 2U);
+}
+
+// The cutoff of the document is 200 MiB; what lies below it goes as one PUT, and from the disk.
+TEST_F(UploadParametersTest, ALargeFileBelowTheCutoffIsNotHeldInMemory) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitizer's own memory would be counted";
+#endif
+  constexpr size_t kMebibytes = 80;
+  ASSERT_NO_FATAL_FAILURE(env().Mount());
+  server().ResetLog();
+  const std::string text = Pattern(kMebibytes << 20, 1);
+  WriteFile(env().Path("f"), text);
+  env().Sync();
+  EXPECT_EQ(server().Count("PutObject"), 1U);
+  EXPECT_EQ(Parts(), 0U);
+  EXPECT_LT(PeakMebibytes(env().DaemonPid()), 50U);
+  EXPECT_TRUE(env().ObjectBody("f") == text);
 }
 
 TEST_F(UploadParametersTest, ChunksGoOneAtATimeUnlessMoreAreAskedFor) {
