@@ -21,7 +21,7 @@ struct StateOptions {
   int (*sync_file)(int fd) = nullptr;  // instead of fdatasync, for the log
   /// If set, whoever's database it is is accepted, and told here. For looking at it.
   std::string* any_bucket = nullptr;
-  uint64_t checkpoint_bytes = 16u << 20;  // of log, before it is moved into the database
+  uint64_t checkpoint_bytes = 16u << 20;  // of log, before moving it into the database begins
 };
 
 Result<std::unique_ptr<StateDb>> OpenStateDb(const std::string& directory,
