@@ -35,6 +35,7 @@ class FileHandle final : public FileData {
 
   uint64_t size() const override { return core_->size(); }
   bool dirty() const override { return core_->dirty(); }
+  WallTime changed_at() const override { return core_->changed_at(); }
   FileDataState state() const override { return core_->state(); }
   Result<size_t> Read(uint64_t offset, std::span<std::byte> out, ReadPattern& pattern,
                       bool may_block, const CallOptions& call) override {

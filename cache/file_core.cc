@@ -135,6 +135,11 @@ bool FileCore::dirty() const {
   return extents_.modified();
 }
 
+WallTime FileCore::changed_at() const {
+  MutexLock lock(mutex_);
+  return told_ ? told_at_ : WallTime{};
+}
+
 FileDataState FileCore::state() const {
   MutexLock lock(mutex_);
   return {extents_.size(),

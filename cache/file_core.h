@@ -55,6 +55,7 @@ class FileCore final : public Evictable,
   uint64_t size() const;
   bool dirty() const;
   FileDataState state() const;
+  WallTime changed_at() const;
   Result<size_t> Read(uint64_t offset, std::span<std::byte> out, ReadPattern& pattern,
                       bool may_block, const CallOptions& call);
   Status Write(uint64_t offset, std::span<const std::byte> data);

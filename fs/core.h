@@ -153,6 +153,8 @@ class Core final : public FileSystem {
   Entry EntryOfLocked(Inode& inode, bool count_lookup) QUAY_REQUIRES(mutex_);
   Attributes AttributesOfLocked(const Inode& inode) const QUAY_REQUIRES(mutex_);
   void TouchLocked(Inode& inode, bool contents) QUAY_REQUIRES(mutex_);
+  /// `recorded`: FileData::changed_at, after the write.
+  void TouchWrittenLocked(Inode& inode, WallTime recorded) QUAY_REQUIRES(mutex_);
   /// Something was made or removed in it.
   void TouchFolderLocked(Inode& folder) QUAY_REQUIRES(mutex_);
   void SettleErased() QUAY_EXCLUDES(mutex_);

@@ -213,12 +213,24 @@ Result<size_t> Core::Write(const OpContext& context, OpenFile& file, uint64_t of
 void Core::NoteWrittenLocked(const OpContext& context, const OpenFile& file, uint64_t end) {
   Inode* const inode = table_.Find(file.ino);
   if (inode == nullptr) return;
-  TouchLocked(*inode, /*contents=*/true);
-  inode->unsaved = true;
+  TouchWrittenLocked(*inode, file.data->changed_at());
   if (!inode->streaming && end >= config_.stream_from) StreamLocked(*inode);
   // The kernel sees to it for writes that go through its page cache only.
   if (context.uid != 0 && !context.page_writeback) DropSetIdLocked(*inode);
   if (queue_.Find(inode->ino) == nullptr) NoteWorkLocked(*inode);
+}
+
+// A time that is in the content's row needs no commit of its own: RestoreContentLocked takes it
+// from there, if it is later than those of the inode's row.
+void Core::TouchWrittenLocked(Inode& inode, WallTime recorded) {
+  const bool later = recorded > inode.attributes.mtime && recorded > inode.attributes.ctime;
+  TouchLocked(inode, /*contents=*/true);
+  if (!later || inode.unsaved) {
+    inode.unsaved = true;
+    return;
+  }
+  inode.attributes.mtime = inode.attributes.ctime = recorded;
+  inode.timed_by_content = true;
 }
 
 // The metadata are those of now, and the name, too; what has changed when the file is published is

@@ -95,8 +95,9 @@ struct Inode {
   std::string orphan_key;
 
   // The state database's side.
-  bool stored = false;   // it has a row
-  bool unsaved = false;  // the row's times are older
+  bool stored = false;            // it has a row
+  bool unsaved = false;           // the row's times are older
+  bool timed_by_content = false;  // they are, but the content's row has the right ones
 
   // The local side of a file.
   std::shared_ptr<FileData> data;  // while open or newer than the bucket

@@ -128,7 +128,7 @@ void Core::SaveLocked(Inode& inode, StateBatch* batch) {
   }
   batch->PutInode(RowLocked(inode));
   MarkStoredLocked(inode);
-  inode.unsaved = false;
+  inode.unsaved = inode.timed_by_content = false;
 }
 
 void Core::MarkStoredLocked(Inode& inode) {

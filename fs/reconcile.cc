@@ -181,6 +181,12 @@ Core::Outcome Core::PlanStepLocked(Inode& inode, Step* step) {
       auto data = DataLocked(inode);
       if (!data.ok()) return {data.error()};
       step->data = *std::move(data);
+      if (inode.timed_by_content) {
+        // As soon as it is published the content's row says nothing of them any more.
+        StateBatch batch;
+        SaveLocked(inode, &batch);
+        if (Status saved = CommitLocked(std::move(batch)); !saved.ok()) return {std::move(saved)};
+      }
     } else {
       step->kind = inode.moved ? Step::Kind::kCopy : Step::Kind::kAttributes;
     }

@@ -23,6 +23,7 @@
 #include "base/mutex.h"
 #include "cache/state/state_db.h"
 #include "cache/state/state_open.h"
+#include "tests/unit/cache/forwarding_db.h"
 
 namespace quayfs {
 
@@ -295,10 +296,14 @@ struct StateLog {
 };
 
 /// A database that stops when the power does.
-class PoweredDb final : public StateDb {
+class PoweredDb final : public ForwardingDb {
  public:
   PoweredDb(std::unique_ptr<StateDb> db, Power& power, StateLog& log, bool same_boot, bool is_new)
-      : db_(std::move(db)), power_(power), log_(log), same_boot_(same_boot), is_new_(is_new) {}
+      : ForwardingDb(std::move(db)),
+        power_(power),
+        log_(log),
+        same_boot_(same_boot),
+        is_new_(is_new) {}
 
   Status Apply(StateBatch batch, Persist persist) override {
     MutexLock lock(mutex_);
@@ -308,44 +313,12 @@ class PoweredDb final : public StateDb {
     if (step == Power::Step::kLast) return Power::Failure();
     if (persist == Persist::kSurvivesPowerCut) log_.flushed = log_.batches.size();
     log_.acknowledged = log_.batches.size();
-    return db_->Apply(std::move(batch), persist);
-  }
-  Status ReadInodes(const std::function<void(InodeRow row)>& take) override {
-    return db_->ReadInodes(take);
-  }
-  Status ReadContents(
-      const std::function<void(ContentRow row, std::vector<ByteRange> dirty)>& take) override {
-    return db_->ReadContents(take);
-  }
-  Status ReadSeals(const std::function<void(SealRow row)>& take) override {
-    return db_->ReadSeals(take);
-  }
-  Status ReadCleans(const std::function<void(CleanRow row)>& take) override {
-    return db_->ReadCleans(take);
-  }
-  Result<std::optional<CleanRow>> FindClean(uint64_t ino) override { return db_->FindClean(ino); }
-  Status ReadUploads(
-      const std::function<void(UploadRow row, std::vector<PartRow> parts)>& take) override {
-    return db_->ReadUploads(take);
-  }
-  Status ReadOrphans(
-      const std::function<void(std::string key, std::string upload_id)>& take) override {
-    return db_->ReadOrphans(take);
-  }
-  Status ReadRemovals(const std::function<void(RemovalRow row)>& take) override {
-    return db_->ReadRemovals(take);
-  }
-  Status ReadNotes(const std::function<void(NoteRow row)>& take) override {
-    return db_->ReadNotes(take);
-  }
-  Result<int64_t> Number(const std::string& name, int64_t otherwise) override {
-    return db_->Number(name, otherwise);
+    return ForwardingDb::Apply(std::move(batch), persist);
   }
   bool same_boot() const override { return same_boot_; }
   bool is_new() const override { return is_new_; }
 
  private:
-  const std::unique_ptr<StateDb> db_;
   Power& power_;
   Mutex mutex_{LockRank::kCacheBudget};  // the real one is taken below it
   StateLog& log_;

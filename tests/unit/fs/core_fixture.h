@@ -66,7 +66,7 @@ class CoreTest : public ::testing::Test {
     cache.put_size_max = put_size_max_;
     cache.part_size = part_size_;
     cache.dirty_limit = dirty_limit_;
-    auto opened = Cache::Open(cache, *store_, SystemDisk());
+    auto opened = Cache::OpenWith(cache, *store_, SystemDisk(), clock_, open_state_);
     ASSERT_TRUE(opened.ok()) << opened.error().ToString();
     cache_ = std::move(opened).value();
     background_ = std::make_unique<ThreadPool>("background", 64);
@@ -212,6 +212,7 @@ class CoreTest : public ::testing::Test {
   std::unique_ptr<ObjectStore> local_;
   std::unique_ptr<CountingStore> store_;
   FileSystemConfig config_;
+  Cache::OpenState open_state_ = &StateDb::Open;
   ManualClock clock_{WallTime(std::chrono::seconds(1'700'000'000))};
   std::unique_ptr<Cache> cache_;
   std::unique_ptr<ThreadPool> background_;
