@@ -52,8 +52,10 @@ struct FileSystemConfig {
   /// is one request; for directories, whose times change last, longer.
   Duration write_delay = std::chrono::milliseconds(200);
   Duration directory_write_delay = std::chrono::milliseconds(500);
-  /// And never later than this after the first; in a burst (fs/burst.h) not before.
+  /// And never later than this after the first.
   Duration write_delay_max = std::chrono::seconds(2);
+  /// While many small files are being written (fs/burst.h) all of them wait, at most so long.
+  Duration burst_delay_max = std::chrono::seconds(5);
   /// A file that stays open for writing is published this long after its first change.
   Duration open_write_delay = std::chrono::seconds(30);
   /// A file that grows beyond this (bytes) is sent part by part while it is written, and then

@@ -63,7 +63,7 @@ void Core::NoteFileLocked(Ino ino, SteadyTime now) {
     return;
   }
   if (!queue_.holds()) WakeSchedulerLocked(burst_.end());
-  queue_.Hold(ino, now, config_.write_delay, config_.write_delay_max);
+  queue_.Hold(ino, now, config_.write_delay, config_.burst_delay_max);
 }
 
 // Writers are held back: what is open for writing is published like the rest.
