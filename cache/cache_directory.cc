@@ -17,6 +17,7 @@ namespace quayfs {
 namespace {
 
 constexpr int kLevels = 64;  // of missing parent directories
+constexpr off_t kLeastRoom = 64 << 10;
 
 Status MakeWithParents(const std::string& path, Disk& disk, int levels) {
   Status made = disk.MakeDirectory(path);
@@ -105,6 +106,15 @@ Result<CacheDirectory> CacheDirectory::Open(const std::string& directory, Disk& 
   if (Status made = disk.MakeDirectory(data); !made && !made.Is(Code::kAlreadyExists))
     return made.error();
   return CacheDirectory(std::move(lock));
+}
+
+// The database would notice late: its first changes may fit where the files there have room.
+Status CheckRoom(const std::string& directory) {
+  const UniqueFd probe(open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  const bool taken = probe.valid() && fallocate(probe.get(), 0, 0, kLeastRoom) == 0;
+  // Where the file system cannot be asked like this, the first change tells.
+  if (taken || (errno != ENOSPC && errno != EDQUOT)) return {};
+  return CannotUse(errno, directory, "it has no room for changes");
 }
 
 std::string DataRoot(const std::string& directory) { return directory + "/data"; }

@@ -32,6 +32,10 @@ class CacheDirectory {
   UniqueFd lock_;
 };
 
+/// Nothing, if DIRECTORY is not there. kNoSpace: changes could not be recorded in it (64 KiB are
+/// not free). Whoever wants to read only what is there need not ask. Leaves nothing behind.
+Status CheckRoom(const std::string& directory);
+
 std::string DataRoot(const std::string& directory);
 std::string DataFolder(const std::string& directory, uint64_t inode);
 std::string DataFile(const std::string& directory, uint64_t inode);

@@ -24,6 +24,7 @@
 #include "base/mutex.h"
 #include "base/text.h"
 #include "cache/cache.h"
+#include "cache/cache_directory.h"
 #include "fs/file_system.h"
 #include "fs/fuse/fuse_mount.h"
 #include "fs/program/cache_walk.h"
@@ -149,6 +150,7 @@ class Daemon {
     if (!reachable) return Explained(WithRegion(reachable.error(), config_));
 
     QUAY_TRY(MakeDirectories(rooms.cache.directory));
+    QUAY_TRY(CheckRoom(rooms.cache.directory));
     auto cache = Cache::Open(rooms.cache, *store_, SystemDisk());
     if (!cache) return cache.Is(Code::kBusy) ? CacheInUse(cache.error()) : cache.error();
     cache_ = *std::move(cache);
