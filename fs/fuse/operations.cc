@@ -444,6 +444,14 @@ void OnStatfs(fuse_req_t request, fuse_ino_t /*ino*/) {
 // --- files
 // -----------------------------------------------------------------------------------------------------------
 
+void Describe(const Opened& opened, fuse_file_info& info) {
+  info.fh = NumberOf(opened.file);
+  info.keep_cache = opened.keep_cache;
+  info.direct_io = BypassesPageCache(info.flags);
+  // Closing what cannot write has nothing to wait for or to tell.
+  info.noflush = (info.flags & O_ACCMODE) == O_RDONLY;
+}
+
 void OnOpen(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
   FileSystem& file_system = FileSystemOf(request);
   Serve(
@@ -452,9 +460,7 @@ void OnOpen(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
         return file_system.Open(context, ino, flags);
       },
       [&file_system, info = *info](fuse_req_t to, const Result<Opened>& opened) mutable {
-        info.fh = NumberOf(opened->file);
-        info.keep_cache = opened->keep_cache;
-        info.direct_io = BypassesPageCache(info.flags);
+        Describe(*opened, info);
         if (fuse_reply_open(to, &info) != 0) GiveBack(file_system, opened->file);
       });
 }
@@ -469,9 +475,7 @@ void OnCreate(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mo
         return file_system.Create(context, parent, name, mode, flags);
       },
       [&file_system, info = *info](fuse_req_t to, const Result<Created>& created) mutable {
-        info.fh = NumberOf(created->opened.file);
-        info.keep_cache = created->opened.keep_cache;
-        info.direct_io = BypassesPageCache(info.flags);
+        Describe(created->opened, info);
         const fuse_entry_param entry = ToEntryParam(created->entry);
         if (fuse_reply_create(to, &entry, &info) == 0) return;
         GiveBack(file_system, created->opened.file);

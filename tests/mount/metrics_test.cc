@@ -59,6 +59,18 @@ TEST_F(MetricsTest, CountWhatTheMountDoes) {
   EXPECT_THAT(all.out, HasSubstr(env().mount_point()));
 }
 
+TEST_F(MetricsTest, ClosingWhatWasOnlyReadTakesNoCallOfItsOwn) {
+  ASSERT_NO_FATAL_FAILURE(env().Mount());
+  WriteFile(Path("f"), "hello");
+  const double before = Value("quayfs_fuse_operations_total", ",operation=\"flush\"");
+  const double reads = Value("quayfs_fuse_operations_total", ",operation=\"release\"");
+  EXPECT_GE(before, 1);
+  EXPECT_EQ(ReadFile(Path("f")), "hello");
+  EXPECT_TRUE(Eventually(
+      [&] { return Value("quayfs_fuse_operations_total", ",operation=\"release\"") > reads; }));
+  EXPECT_EQ(Value("quayfs_fuse_operations_total", ",operation=\"flush\""), before);
+}
+
 /// A port that nobody has right now.
 int FreePort() {
   const UniqueFd probe(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
