@@ -23,13 +23,13 @@
 #include <utility>
 #include <vector>
 
-#include "base/disk.h"
 #include "base/executor.h"
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/unique_fd.h"
 #include "fs/program/control_client.h"
 #include "fs/program/control_protocol.h"
+#include "fs/program/dead_sockets.h"
 
 namespace quayfs::program {
 namespace {
@@ -292,19 +292,6 @@ Status Bind(int listener, int directory, const std::string& name) {
   return {};
 }
 
-/// What daemons that were killed have left. A socket gets its name only once somebody listens, so
-/// one that refuses is dead.
-void RemoveStaleSockets(const std::string& path, int directory) {
-  const Result<std::vector<DiskEntry>> entries = SystemDisk().List(path);
-  if (!entries) return;
-  for (const DiskEntry& entry : *entries) {
-    if (!entry.name.ends_with(kControlSocketSuffix)) continue;
-    if (ControlClient::Connect(path + "/" + entry.name).Is(Code::kNotFound)) {
-      ::unlinkat(directory, entry.name.c_str(), 0);
-    }
-  }
-}
-
 }  // namespace
 
 Result<std::unique_ptr<ControlServer>> ControlServer::Start(const std::string& mount_point,
@@ -319,7 +306,7 @@ Result<std::unique_ptr<ControlServer>> ControlServer::Start(const std::string& m
   const std::string name = ControlSocketName(mount_point);
   const std::string unfinished = ".new-" + std::to_string(::getpid());
   QUAY_TRY(Bind(listener.get(), directory.get(), unfinished));
-  RemoveStaleSockets(path, directory.get());
+  RemoveDeadSockets(path, directory.get());
   if (const auto other = ControlClient::Connect(path + "/" + name)) {
     ::unlinkat(directory.get(), unfinished.c_str(), 0);
     return Error(Code::kBusy, "already mounted: the quayfs with pid " +

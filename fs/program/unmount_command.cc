@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/syscall.h>
@@ -16,6 +17,7 @@
 #include "fs/program/commands.h"
 #include "fs/program/control_client.h"
 #include "fs/program/control_protocol.h"
+#include "fs/program/dead_sockets.h"
 #include "fs/program/exit_status.h"
 #include "fs/program/launch.h"
 #include "fs/program/messages.h"
@@ -77,10 +79,13 @@ UniqueFd OpenProcess(pid_t pid) {
   return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
 }
 
-/// Of a daemon that is gone.
+/// If a daemon that is gone has left one.
 void RemoveControlSocket(const MountEntry& entry) {
-  const auto directory = PrepareControlDirectory(entry.owner().value_or(::geteuid()), false);
-  if (directory) ::unlink((*directory + "/" + ControlSocketName(entry.mount_point)).c_str());
+  const auto path = PrepareControlDirectory(entry.owner().value_or(::geteuid()), false);
+  if (!path) return;
+  const UniqueFd directory(::open(path->c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (directory.valid())
+    RemoveDeadSocket(*path, directory.get(), ControlSocketName(entry.mount_point));
 }
 
 /// Of the mount at exactly this path.

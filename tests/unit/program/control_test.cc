@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,9 +10,11 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "base/unique_fd.h"
 #include "fs/program/control_client.h"
 #include "fs/program/control_protocol.h"
 #include "fs/program/control_server.h"
+#include "fs/program/dead_sockets.h"
 
 namespace quayfs::program {
 namespace {
@@ -192,6 +195,28 @@ TEST_F(ControlTest, ANewServerRemovesWhatDeadOnesLeft) {
   server = Start();
   EXPECT_NE(::access(dead.c_str(), F_OK), 0);
   EXPECT_TRUE(ControlClient::Connect(SocketPath()).ok());
+}
+
+// Another daemon that starts just then must not take it for the dead one.
+TEST_F(ControlTest, ASocketThatTakesADeadOnesPlaceIsNotLost) {
+  const std::string folder = ControlDirectory(::geteuid());
+  const UniqueFd directory(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  ASSERT_TRUE(directory.valid());
+  const std::string kept = SocketPath() + ".kept";
+  for (int round = 0; round < 200; ++round) {
+    auto server = Start();
+    ASSERT_EQ(::link(SocketPath().c_str(), kept.c_str()), 0);
+    server.reset();
+    ASSERT_EQ(::rename(kept.c_str(), SocketPath().c_str()), 0);
+    std::atomic<bool> started = false;
+    std::thread other([&] {
+      while (!started) RemoveDeadSocket(folder, directory.get(), ControlSocketName(mount_point_));
+    });
+    server = Start();
+    started = true;
+    other.join();
+    ASSERT_TRUE(ControlClient::Connect(SocketPath()).ok()) << "round " << round;
+  }
 }
 
 TEST_F(ControlTest, ASecondServerIsRefusedAndAStaleSocketReplaced) {
