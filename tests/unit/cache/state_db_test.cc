@@ -307,15 +307,18 @@ TEST_F(StateDbTest, OnlyFewBatchesMoveTheLogIntoTheDatabase) {
   constexpr uint64_t kBatches = 400;
   int moved = 0;
   std::string before = FileBytes(path());
-  for (uint64_t ino = 1; ino <= kBatches; ++ino) {
+  // It is moved in another thread, which may take its time.
+  for (uint64_t ino = 1; ino <= kBatches || (moved < 3 && ino < 100'000); ++ino) {
     ASSERT_TRUE(
         db->Apply(std::move(StateBatch().PutInode(FullInode(ino))), Persist::kSurvivesKill).ok());
     std::string after = FileBytes(path());
     if (after != before) ++moved;
     before = std::move(after);
+    if (ino == kBatches) {
+      EXPECT_LE(moved, 100);
+    }
   }
   EXPECT_GE(moved, 3);
-  EXPECT_LE(moved, 100);
 }
 
 // What a move leaves behind is enough to keep the log growing for ever.
