@@ -218,7 +218,7 @@ TEST_F(PagesTest, TheLinesOfFstabInTheManualMount) {
   testserver::ServerConfig config;
   config.buckets = {"pub"};
   config.allow_anonymous = true;
-  auto anonymous = testserver::Server::Start(std::move(config));
+  auto anonymous = testserver::Server::Start(config);
   ASSERT_TRUE(anonymous.ok());
   const std::vector<std::string> blocks = Blocks("mount.quayfs.8");
   ASSERT_EQ(blocks.size(), 1U);
