@@ -97,8 +97,8 @@ class FileData {
   virtual uint64_t size() const = 0;
   virtual bool dirty() const = 0;
   virtual FileDataState state() const = 0;
-  /// When the contents last changed, as far as that is recorded: what RestoredFile::changed_at would
-  /// say if this process ended now. The epoch if there is no record.
+  /// When the contents last changed, as far as that is recorded: what RestoredFile::changed_at
+  /// would say if this process ended now. The epoch if there is no record.
   virtual WallTime changed_at() const = 0;
 
   /// Reads up to out.size() bytes; fewer only at the end of the file. Missing bytes are fetched,
