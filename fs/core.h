@@ -412,6 +412,8 @@ class Core final : public FileSystem {
     bool own_rename = false;               // of this inode, not of a directory above it
   };
   Status LearnBeforeMoving(const OpContext& context, Ino ino);
+  /// Finds out what became of a copy onto itself (Inode::copying).
+  Status SettleCopy(const OpContext& context, Ino ino) QUAY_EXCLUDES(mutex_);
   Outcome Reconcile(const OpContext& context, Ino ino);
   Outcome PlanStepLocked(Inode& inode, Step* step) QUAY_REQUIRES(mutex_);
   void DescribeStepLocked(Inode& inode, Step* step) QUAY_REQUIRES(mutex_);

@@ -90,6 +90,11 @@ struct Inode {
   /// By its own name, not by that of a directory above it. Not kept across mounts.
   bool renamed = false;
 
+  /// A copy of the object onto itself may have been carried out that nobody heard the end of: the
+  /// digest of the metadata it would have (MetadataDigest). Until that is settled (SettleCopy) the
+  /// object's version is not known for sure.
+  std::string copying;
+
   /// Removed while open, with bytes that only the bucket had: they lie here until the last handle
   /// is closed.
   std::string orphan_key;

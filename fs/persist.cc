@@ -16,6 +16,7 @@ constexpr const char* kLinkKey = "quayfs-link";  // kLinkMetadata
 constexpr const char* kLinkCountKey = "quayfs-link-count";
 constexpr const char* kXattrsKey = "quayfs-row-xattr";  // JSON; newer than the object's
 constexpr const char* kXattrsSideKey = "quayfs-row-xattr-side";
+constexpr const char* kCopyingKey = "quayfs-row-copying";
 
 // Inode numbers are set aside in blocks, so that most new inodes cost no row for it.
 constexpr Ino kInoBlock = 4096;
@@ -66,6 +67,7 @@ InodeRow Core::RowLocked(const Inode& inode) const {
     row.properties.metadata[kXattrsKey] = XattrsToJson(inode.xattrs->values);
     row.properties.metadata[kXattrsSideKey] = inode.xattrs->side_id;
   }
+  if (!inode.copying.empty()) row.properties.metadata[kCopyingKey] = inode.copying;
   if (inode.links != nullptr) AddLinksLocked(*inode.links, &row);
   return row;
 }
@@ -216,6 +218,8 @@ void Core::RestoreInodeLocked(const InodeRow& row) {
   inode->object_key = row.version.key;
   inode->version = {row.version.etag, row.version.size, row.version.modified_seconds};
   inode->properties = row.properties;
+  if (auto copying = inode->properties.metadata.extract(kCopyingKey); !copying.empty())
+    inode->copying = std::move(copying.mapped());
   TakeLinksOfRowLocked(row, *inode);
   TakeXattrsOfRowLocked(*inode);
   inode->stored = true;

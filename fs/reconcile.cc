@@ -57,6 +57,21 @@ void Core::SetMovedLocked(Inode& inode) {
   if (inode.moved) sources_[inode.object_key] = inode.ino;
 }
 
+namespace {
+
+std::string MetadataDigest(const UserMetadata& metadata) {
+  std::string text;
+  for (const auto& [name, value] : metadata) {
+    text += name;
+    text += '\0';
+    text += value;
+    text += '\0';
+  }
+  return HexEncode(Sha256(text));
+}
+
+}  // namespace
+
 // A large file may have been renamed, touched or given another mode since its upload began, or
 // since a failure interrupted it. The upload is finished as it was begun where nothing else has its
 // key; the next steps move and describe the object.
@@ -210,6 +225,12 @@ Core::Outcome Core::PlanStepLocked(Inode& inode, Step* step) {
 // inode is moved or removed before it is tried again, nobody else would remember the object.
 Status Core::NoteWritingLocked(Inode& inode, Step* step) {
   if (step->kind == Step::Kind::kKeep || step->kind == Step::Kind::kPark) return {};
+  if (step->kind == Step::Kind::kAttributes) {
+    inode.copying = MetadataDigest(step->properties.metadata);
+    StateBatch batch;
+    SaveLocked(inode, &batch);
+    QUAY_TRY(CommitLocked(std::move(batch)));
+  }
   // Of contents the cache keeps a note of its own. What is moved is never removed on a guess.
   const bool copy = step->kind == Step::Kind::kCopy && !Moves(*step);
   const bool fresh = !inode.published || inode.object_key != step->key;
@@ -265,9 +286,37 @@ Status Core::LearnBeforeMoving(const OpContext& context, Ino ino) {
   return EnsureLinks(context, ino);
 }
 
+// Of an object made of parts a copy has another ETag: what is read from it, or put on it, would
+// seem to meet somebody else's change.
+Status Core::SettleCopy(const OpContext& context, Ino ino) {
+  std::string key;
+  {
+    MutexLock lock(mutex_);
+    const Inode* inode = table_.Find(ino);
+    if (inode == nullptr || inode->copying.empty() || !inode->published) return {};
+    key = inode->object_key;
+  }
+  const auto head = store_.Head(key, context.call);
+  if (!head.ok() && !head.Is(Code::kNotFound)) return head.error();
+  MutexLock lock(mutex_);
+  Inode* inode = table_.Find(ino);
+  if (inode == nullptr || !inode->published || inode->object_key != key) return {};
+  const std::string copying = std::exchange(inode->copying, {});
+  if (!head.ok() || head->info.size != inode->version.size ||
+      MetadataDigest(head->properties.metadata) != copying) {
+    return {};
+  }
+  inode->version = ObjectVersion::Of(head->info);
+  if (inode->data != nullptr) inode->data->Rebase({key, head->info.etag, head->info.size});
+  StateBatch batch;
+  SaveLocked(*inode, &batch);
+  return CommitLocked(std::move(batch));
+}
+
 // REQUIRES: the inode's work is running here, and it is marked busy.
 Core::Outcome Core::Reconcile(const OpContext& context, Ino ino) {
   for (int i = 0; i < kStepsMax; ++i) {
+    if (Status settled = SettleCopy(context, ino); !settled.ok()) return {std::move(settled)};
     const Status learned = LearnBeforeMoving(context, ino);
     if (!learned.ok()) return {learned};
     Step step;
@@ -288,6 +337,7 @@ Core::Outcome Core::Reconcile(const OpContext& context, Ino ino) {
     for (const std::string& key : step.busy) busy_keys_.erase(key);
     Inode* inode = table_.Find(ino);
     if (inode != nullptr) --inode->steps;
+    if (inode != nullptr && !taken.ok() && !IsUnclear(taken.code())) inode->copying.clear();
     if (inode != nullptr && !taken.ok() && !IsUnclear(taken.code()))
       NotWrittenLocked(*inode, step.key);
     queue_.WakeDeferred(clock_.Steady());
@@ -345,6 +395,7 @@ void Core::SettledLocked(Ino ino, const Step& step, const std::string& key,
     sources_.erase(source);
   }
   inode->published = true;
+  inode->copying.clear();
   inode->writing_key.clear();
   inode->streaming = false;
   inode->renamed = inode->renamed && key != DesiredKeyLocked(*inode);

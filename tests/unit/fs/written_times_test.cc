@@ -136,6 +136,49 @@ TEST_F(WrittenTimesTest, ThatWereSetStayAfterAKill) {
   EXPECT_EQ(Shown("a").ctime, shown.ctime);
 }
 
+// A copy onto itself gives an object that was made of parts another ETag. Whoever was killed before
+// the answer came still finds the bytes that only the bucket has.
+TEST_F(WrittenTimesTest, ACopyOntoItselfIsKnownAgainAfterAKill) {
+  put_size_max_ = 64 << 10;
+  Remount();
+  const std::string text(200000, 'x');
+  auto file = Open("a", O_CREAT | O_RDWR);
+  ASSERT_TRUE(file.ok());
+  ASSERT_TRUE(Write(*file, 0, text).ok());
+  ASSERT_TRUE(Close(*file).ok());
+  Mount();
+  AttributeChange change;
+  change.mode = 0600;
+  file = Open("a", O_RDWR);
+  ASSERT_TRUE(file.ok());
+  ASSERT_TRUE(fs_->SetAttributes(ctx_, Walk("a")->ino, change, nullptr).ok());
+  std::atomic<bool> away = false;
+  std::string copy;
+  store_->after = [&](const std::string& operation, const std::string&) -> Status {
+    if (operation != "Copy" || away) return {};
+    EXPECT_TRUE(Write(*file, 100, "bytes").ok());
+    copy = CopyCache();
+    away = true;
+    return Error(Code::kUnavailable, "the answer was lost");
+  };
+  store_->before = [&](const std::string&, const std::string&) -> Status {
+    return away ? Status(Error(Code::kUnavailable, "away")) : Status();
+  };
+  EXPECT_FALSE(fs_->SyncAll(ctx_).ok());
+  ASSERT_TRUE(away);
+  Ignore(Close(*file));
+  fs_.reset();
+  store_->after = nullptr;
+  store_->before = nullptr;
+  MountCopy(copy);
+  const std::string expected = text.substr(0, 100) + "bytes" + text.substr(105);
+  const auto found = ReadFile("a");
+  ASSERT_TRUE(found.ok()) << found.error().ToString();
+  EXPECT_TRUE(*found == expected);
+  Sync();
+  EXPECT_TRUE(GetObject("a") == expected);
+}
+
 // From the moment when the bucket has the contents their row says nothing of the times.
 TEST_F(WrittenTimesTest, AreThoseOfTheLastWriteWheneverItIsKilledWhilePublishing) {
   std::atomic<bool> watching = false;
